@@ -1,0 +1,209 @@
+"""The command line: parse, resolve, call one function, render, exit.
+
+Heavy modules are imported inside the commands that need them: `--help` and usage errors stay near
+click's own time.
+"""
+
+import os
+import sys
+import traceback
+from typing import Any
+
+import click
+
+from ingest import __version__
+from ingest.cli.options import (
+    DESTINATION,
+    MAPPING,
+    OUTPUT,
+    PLACES,
+    PLAN,
+    RULES,
+    SENDING,
+    together,
+)
+from ingest.errors import BugError, IngestError, UsageError
+
+_INTERRUPTED = 130
+_BROKEN_PIPE = 141
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Try it without an account: ingest run events.csv --sandbox",
+)
+@click.version_option(__version__, prog_name="ingest")
+def group() -> None:
+    """Load files of customer events into Blueshift, with every record accounted for."""
+
+
+@group.command(
+    epilog="Example: ingest run events.csv --map customer_id=user_id --timestamp created_at"
+)
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
+@together(MAPPING, RULES, DESTINATION, SENDING, PLAN, PLACES, OUTPUT)
+def run(**typed: Any) -> None:
+    """Check every record of SOURCE and send the valid ones.
+
+    Run the same command again and it goes on where it ended; a finished source says so.
+    """
+    from ingest.pipeline.run import run_command  # noqa: PLC0415 - see the module's docstring
+
+    _conclude(run_command(_config(typed, sends=True), as_json=typed["as_json"]), typed, sends=True)
+
+
+@group.command(epilog="Example: ingest check events.csv --set event=purchase")
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
+@together(MAPPING, RULES, DESTINATION, PLAN, PLACES, OUTPUT)
+def check(**typed: Any) -> None:
+    """Do everything that run does, up to the socket: rejects, reports, plan. Sends nothing."""
+    from ingest.pipeline.run import check_command  # noqa: PLC0415 - see the module's docstring
+
+    config = _config(typed, sends=False)
+    _conclude(check_command(config, as_json=typed["as_json"]), typed, sends=False)
+
+
+@group.command()
+@click.argument("which", required=False, metavar="[RUN or SOURCE]")
+@together(PLACES[:1], OUTPUT[1:2])
+def status(which: str | None, *, state: str | None, as_json: bool) -> None:
+    """Show loads and runs, what is left of them, and why one stopped."""
+    from ingest.cli.status import show  # noqa: PLC0415 - see the module's docstring
+
+    click.echo(show(which, state=state, as_json=as_json))
+
+
+@group.command()
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    default=8080,
+    show_default=True,
+    help="Port on 127.0.0.1; 0: any free one.",
+)
+@click.option(
+    "--store",
+    metavar="FILE",
+    help="Where what arrives is kept (SQLite).  [default: a new temporary file]",
+)
+@click.option("--key", metavar="KEY", help="The only API key that is taken; any without.")
+@click.option(
+    "--rate",
+    type=click.FloatRange(min=0),
+    default=5.0,
+    show_default=True,
+    help="Calls a second; above it 429. 0: no limit.",
+)
+@click.option(
+    "--fault",
+    "faults",
+    multiple=True,
+    metavar="SPEC",
+    help="A fault to make, such as 503:5%; may be repeated.",
+)
+@click.option(
+    "--seed",
+    type=int,
+    default=0,
+    show_default=True,
+    help="Makes the faults fall the same way again.",
+)
+@click.option(
+    "--identity", type=click.Choice(["strict", "page"]), default="strict", show_default=True
+)
+def sandbox(**typed: Any) -> None:
+    """Run a stand-in of the event API on this machine until interrupted."""
+    from pathlib import Path  # noqa: PLC0415 - see the module's docstring
+
+    from ingest.sandbox import SandboxError, SandboxOptions, run_forever  # noqa: PLC0415 - likewise
+
+    store = Path(typed.pop("store")) if typed["store"] else typed.pop("store")
+    try:
+        run_forever(SandboxOptions(store=store, **typed), announce=click.echo)
+    except SandboxError as error:
+        raise UsageError(error.message, hint=error.hint, code="sandbox_failed") from error
+
+
+def _config(typed: dict[str, Any], *, sends: bool) -> Any:
+    from ingest.config import Settings, resolve  # noqa: PLC0415 - see the module's docstring
+    from ingest.core.planning import MappingFlags  # noqa: PLC0415 - see the module's docstring
+
+    names = (
+        "maps",
+        "sets",
+        "only",
+        "drop",
+        "types",
+        "timestamp",
+        "timestamp_format",
+        "timezone",
+        "no_timestamp",
+        "nulls",
+    )
+    flags = MappingFlags(**{name: typed[name] for name in names})
+    rest = {name: value for name, value in typed.items() if name not in names}
+    rest["json"] = rest.pop("as_json")
+    return resolve(Settings(mapping=flags, **rest), environ=os.environ, sends=sends)
+
+
+def _conclude(summary: dict[str, Any], typed: dict[str, Any], *, sends: bool) -> None:
+    from ingest.cli.render import as_json, as_text  # noqa: PLC0415 - see the module's docstring
+
+    click.echo(as_json(summary) if typed["as_json"] else as_text(summary, sends=sends))
+    if summary["error"]["code"] and not typed["as_json"]:
+        _tell(summary["error"]["message"], summary["error"]["hint"])
+    raise click.exceptions.Exit(summary["exit_code"])
+
+
+def _tell(message: str, hint: str) -> None:
+    click.echo(f"error: {message}", err=True)
+    if hint:
+        click.echo(f"  -> {hint}", err=True)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit."""
+    typed = sys.argv[1:] if arguments is None else arguments
+    sys.exit(_run(typed))
+
+
+def _run(arguments: list[str]) -> int:
+    as_json = "--json" in arguments
+    try:
+        code = group.main(arguments, prog_name="ingest", standalone_mode=False)
+    except click.exceptions.Exit as ended:
+        code = ended.exit_code
+    except click.ClickException as error:
+        code = _refuse(error, as_json=as_json)
+    except IngestError as error:
+        code = _fail(error, as_json=as_json)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted; nothing is lost, run the same command again", err=True)
+        code = _INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output went away; what was recorded is recorded.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = _BROKEN_PIPE
+    except Exception as error:  # noqa: BLE001 - the outermost frame: a bug here, with its trace
+        traceback.print_exc()
+        bug = BugError(f"{type(error).__name__}: a bug in ingest", code="bug")
+        code = _fail(bug, as_json=as_json)
+    return code if isinstance(code, int) else 0
+
+
+def _refuse(error: click.ClickException, *, as_json: bool) -> int:
+    if as_json:
+        return _fail(UsageError(error.format_message(), code="usage"), as_json=True)
+    error.show()
+    return UsageError.exit_code
+
+
+def _fail(error: IngestError, *, as_json: bool) -> int:
+    if as_json:
+        from ingest.cli.render import as_json as render  # noqa: PLC0415 - see the module's docstring
+        from ingest.pipeline.summary import failure_summary  # noqa: PLC0415 - likewise
+
+        run = {"run_id": None, "started_at": None, "duration_s": 0.0}
+        click.echo(render(failure_summary(error, run=run)))
+    _tell(error.message, error.hint)
+    return error.exit_code

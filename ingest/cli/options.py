@@ -1,0 +1,199 @@
+"""The flags of the commands, each with its `INGEST_*` variable."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def _option(*names: str, **facts: Any) -> Callable[[Command], Command]:
+    long = next(name for name in names if name.startswith("--")).split("/")[0]
+    variable = "INGEST_" + long.removeprefix("--").replace("-", "_").upper()
+    return click.option(*names, envvar=variable, **facts)
+
+
+MAPPING = (
+    _option("--map", "maps", multiple=True, metavar="NEW=OLD", help="Send column OLD as NEW."),
+    _option(
+        "--set",
+        "sets",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="Send NAME with one value in every event.",
+    ),
+    _option(
+        "--only", multiple=True, metavar="COLS", help="Send these columns only (comma-separated)."
+    ),
+    _option(
+        "--drop", multiple=True, metavar="COLS", help="Leave these columns out; '#1' is the first."
+    ),
+    _option(
+        "--type",
+        "types",
+        multiple=True,
+        metavar="COL=TYPE",
+        help="Send COL as number, integer, boolean, json, date or list:SEP.",
+    ),
+    _option("--timestamp", metavar="COL", help="The column that holds the time of the event."),
+    _option(
+        "--timestamp-format",
+        metavar="F",
+        help="strftime format, epoch_s or epoch_ms; ISO 8601 without.",
+    ),
+    _option(
+        "--timezone",
+        metavar="ZONE",
+        help="Time zone of local times, such as Europe/Berlin; UTC without.",
+    ),
+    _option("--no-timestamp", is_flag=True, help="Send no time: events count as of now."),
+    _option(
+        "--null",
+        "nulls",
+        multiple=True,
+        metavar="TOKEN",
+        help="A cell with exactly this text is empty.",
+    ),
+)
+
+RULES = (
+    _option(
+        "--identity",
+        type=click.Choice(["strict", "page"]),
+        default="strict",
+        show_default=True,
+        help="strict: every event needs a person; page: an event name alone will do.",
+    ),
+    _option(
+        "--identity-key",
+        "identity_keys",
+        multiple=True,
+        metavar="NAME",
+        help="A further field that names a person.",
+    ),
+    _option("--strict", is_flag=True, help="Reject what is only worth a warning otherwise."),
+    _option(
+        "--max-rejects",
+        metavar="N|P%",
+        help="Stop (7) when more than this was rejected or refused; 100% never stops.",
+    ),
+    _option(
+        "--limit",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Take the first N records of each source only.",
+    ),
+    _option(
+        "--as", "name", default="", metavar="NAME", help="Make a load of its own of the same bytes."
+    ),
+    _option(
+        "--rejudge",
+        is_flag=True,
+        help="Judge rejected and refused records again, under another mapping.",
+    ),
+)
+
+DESTINATION = (
+    _option(
+        "--sandbox",
+        is_flag=True,
+        help="Send to a stand-in of the API on this machine: no account, no key.",
+    ),
+    _option(
+        "--region", type=click.Choice(["us", "eu"]), help="Where the account lives.  [default: us]"
+    ),
+    _option(
+        "--url",
+        metavar="URL",
+        help="Another address of the API (https; http on this machine only).",
+    ),
+    _option(
+        "--endpoint",
+        type=click.Choice(["bulk", "event"]),
+        default="bulk",
+        show_default=True,
+        help="Many events a request, or one.",
+    ),
+    _option(
+        "--account",
+        metavar="NAME",
+        help="The name of the Blueshift account, if there are several.  [default: default]",
+    ),
+)
+
+SENDING = (
+    _option(
+        "--api-key-file",
+        metavar="FILE",
+        help="A file (mode 0600) with the Event API key; else INGEST_API_KEY.",
+    ),
+    _option("--rekey", is_flag=True, help="The key is a new one of the same account."),
+    _option(
+        "--concurrency",
+        default="auto",
+        show_default=True,
+        metavar="auto|N",
+        help="Requests under way at once; 1 keeps the order of the file.",
+    ),
+    _option(
+        "--retry-budget",
+        type=click.FloatRange(min=0),
+        default=600.0,
+        show_default=True,
+        metavar="S",
+        help="Seconds for which one batch is tried again before it is put aside.",
+    ),
+)
+
+PLAN = (
+    _option(
+        "--rate",
+        type=click.FloatRange(min=0),
+        metavar="R",
+        help="Calls a second at most; 0: no limit.  [default: 5; sandbox: 100]",
+    ),
+    _option(
+        "--batch-size",
+        type=click.IntRange(1, 30),
+        default=30,
+        show_default=True,
+        metavar="N",
+        help="Events in a request.",
+    ),
+)
+
+PLACES = (
+    _option(
+        "--state",
+        metavar="DIR",
+        help="Where progress is kept.  [default: the user's state directory]",
+    ),
+    _option(
+        "--report-dir",
+        default="ingest-reports",
+        show_default=True,
+        metavar="DIR",
+        help="Where reports go.",
+    ),
+)
+
+OUTPUT = (
+    _option("--rejects-ok", is_flag=True, help="Exit 0 although records were rejected."),
+    _option(
+        "--json", "as_json", is_flag=True, help="Print one JSON object on stdout, whatever happens."
+    ),
+    _option("-q", "--quiet", is_flag=True, help="No progress, no messages but errors."),
+)
+
+
+def together(*groups: tuple[Callable[[Command], Command], ...]) -> Callable[[Command], Command]:
+    """Give one decorator for several groups of flags, in their order."""
+
+    def apply(command: Command) -> Command:
+        for group in reversed(groups):
+            for option in reversed(group):
+                command = option(command)
+        return command
+
+    return apply

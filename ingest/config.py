@@ -1,0 +1,257 @@
+"""What was typed -> what was resolved, once; nothing behind it sees a flag."""
+
+import os
+import re
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import platformdirs
+
+from ingest.core.address import Address, Endpoint, Region, address_of
+from ingest.core.batching import MAX_EVENTS
+from ingest.core.gates import Allowance
+from ingest.core.load import Destination
+from ingest.core.planning import MappingFlags
+from ingest.errors import UsageError
+
+SANDBOX_ORIGIN = "sandbox"
+SANDBOX_RATE = 100.0
+DEFAULT_RATE = 5.0
+"""Calls a second (contract: endpoints; the rate that is advised for the bulk endpoint)."""
+_PRIVATE = stat.S_IRWXG | stat.S_IRWXO
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What was typed, or stood in the environment: texts and numbers as they came."""
+
+    sources: tuple[str, ...] = ()
+    mapping: MappingFlags = field(default_factory=MappingFlags)
+    identity: str = "strict"
+    identity_keys: tuple[str, ...] = ()
+    strict: bool = False
+    sandbox: bool = False
+    region: str | None = None
+    url: str | None = None
+    endpoint: str = "bulk"
+    account: str | None = None
+    api_key_file: str | None = None
+    rekey: bool = False
+    rate: float | None = None
+    concurrency: str = "auto"
+    batch_size: int = MAX_EVENTS
+    retry_budget: float = 600.0
+    limit: int | None = None
+    name: str = ""
+    rejudge: bool = False
+    max_rejects: str | None = None
+    state: str | None = None
+    report_dir: str = "ingest-reports"
+    rejects_ok: bool = False
+    json: bool = False
+    quiet: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunConfig:
+    """What a run does.
+
+    Args:
+        sources: Paths as typed.
+        mapping: The flags that decide what of a source is sent.
+        identity: `strict`, or `page` for the literal reading of the documentation.
+        identity_keys: Further fields that name a person.
+        strict: Warnings that can be errors are errors.
+        destination: Where state belongs to.
+        address: Where requests go; None for the sandbox, whose port is not known yet.
+        endpoint: Bulk, or one event a request.
+        key: The API key; None where nothing is sent.
+        rekey: A new key of the same account is welcome.
+        rate: Calls a second; None for no limit.
+        concurrency: Requests under way at once; None: found while sending.
+        batch_size: Events in a request.
+        retry_budget_s: Seconds for which one batch is tried again.
+        limit: At most this many records of each source; None: all.
+        name: Makes a load of its own of the same bytes; empty without.
+        rejudge: Judge rejected and refused records again.
+        allowance: How many may be rejected or refused.
+        state: The ledger's directory.
+        shared: What all runs of this user share: locks and the limits of accounts.
+        report_dir: Where reports go.
+        rejects_ok: Rejects do not make the exit code 3.
+        quiet: No progress.
+    """
+
+    sources: tuple[str, ...]
+    mapping: MappingFlags
+    identity: str
+    identity_keys: tuple[str, ...]
+    strict: bool
+    destination: Destination
+    address: Address | None
+    endpoint: Endpoint
+    key: str | None = field(repr=False)
+    rekey: bool
+    rate: float | None
+    concurrency: int | None
+    batch_size: int
+    retry_budget_s: float
+    limit: int | None
+    name: str
+    rejudge: bool
+    allowance: Allowance
+    state: Path
+    shared: Path
+    report_dir: Path
+    rejects_ok: bool
+    quiet: bool
+
+    @property
+    def sandbox(self) -> bool:
+        """Whether the embedded sandbox takes the events."""
+        return self.destination.origin == SANDBOX_ORIGIN
+
+
+def resolve(settings: Settings, *, environ: Mapping[str, str], sends: bool) -> RunConfig:
+    """Resolve what was typed.
+
+    Args:
+        settings: As typed.
+        environ: The environment, for the key.
+        sends: Whether the command sends: only then a key is needed.
+
+    Raises:
+        UsageError: A setting does not fit; the message names the flag.
+    """
+    address = None if settings.sandbox else _address(settings)
+    origin = address.origin if address else SANDBOX_ORIGIN
+    account = settings.account or (SANDBOX_ORIGIN if settings.sandbox else "default")
+    endpoint = Endpoint(settings.endpoint)
+    home = platformdirs.user_state_path("ingest")
+    return RunConfig(
+        sources=settings.sources,
+        mapping=settings.mapping,
+        identity=settings.identity,
+        identity_keys=settings.identity_keys,
+        strict=settings.strict,
+        destination=Destination(origin=origin, account=_account(account)),
+        address=address,
+        endpoint=endpoint,
+        key=_key(settings, environ) if sends else None,
+        rekey=settings.rekey,
+        rate=_rate(settings),
+        concurrency=_concurrency(settings.concurrency),
+        batch_size=_batch_size(settings.batch_size, endpoint),
+        retry_budget_s=settings.retry_budget,
+        limit=settings.limit,
+        name=settings.name,
+        rejudge=settings.rejudge,
+        allowance=allowance_of(settings.max_rejects),
+        state=Path(settings.state) if settings.state else home,
+        shared=home / "shared",
+        report_dir=Path(settings.report_dir),
+        rejects_ok=settings.rejects_ok,
+        quiet=settings.quiet,
+    )
+
+
+def _address(settings: Settings) -> Address:
+    if settings.url and settings.region:
+        raise UsageError(
+            "--url and --region both name the API", hint="leave one out", code="address_twice"
+        )
+    if settings.url:
+        return address_of(settings.url)
+    return address_of(Region(settings.region or "us").origin)
+
+
+def _account(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
+        raise UsageError(
+            "--account takes up to 64 letters, digits, dots, hyphens and underscores",
+            hint="--account my-shop",
+            code="account_invalid",
+        )
+    return name
+
+
+def _key(settings: Settings, environ: Mapping[str, str]) -> str:
+    if settings.sandbox:
+        return "sandbox"
+    if settings.api_key_file:
+        return _key_of_file(settings.api_key_file)
+    key = environ.get("INGEST_API_KEY", "")
+    if not key:
+        raise UsageError(
+            "no API key is set",
+            hint=(
+                "export INGEST_API_KEY=... (Blueshift: Account settings, API keys, Event API key),"
+                " or try without one: add --sandbox"
+            ),
+            code="key_missing",
+        )
+    return key
+
+
+def _key_of_file(path: str) -> str:
+    try:
+        with open(path, encoding="ascii", errors="strict") as file:  # noqa: PTH123 - fstat of what is open
+            mode = os.fstat(file.fileno()).st_mode
+            if mode & _PRIVATE:
+                raise UsageError(
+                    f"the key file {path} can be read by others",
+                    hint=f"chmod 600 {path}",
+                    code="key_file_open",
+                )
+            return file.read(4096).strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not plain ASCII"
+        raise UsageError(
+            f"cannot read the key file {path}: {reason}",
+            hint="--api-key-file names a file with nothing but the key in it",
+            code="key_file_unreadable",
+        ) from error
+
+
+def _rate(settings: Settings) -> float | None:
+    if settings.rate is None:
+        return SANDBOX_RATE if settings.sandbox else DEFAULT_RATE
+    return settings.rate or None
+
+
+def _concurrency(text: str) -> int | None:
+    if text == "auto":
+        return None
+    if text.isdecimal() and 1 <= int(text) <= 1_000:  # noqa: PLR2004 - the bound stands in the message
+        return int(text)
+    raise UsageError(
+        f"--concurrency takes auto or a number from 1 to 1000, not {text!r}",
+        hint="--concurrency auto",
+        code="concurrency_invalid",
+    )
+
+
+def _batch_size(size: int, endpoint: Endpoint) -> int:
+    return 1 if endpoint is Endpoint.EVENT else size
+
+
+def allowance_of(text: str | None) -> Allowance:
+    """Read `--max-rejects`: `100`, or `2.5%`.
+
+    Raises:
+        UsageError: Neither.
+    """
+    if text is None:
+        return Allowance()
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(%?)", text.strip())
+    if match and match[2] and float(match[1]) <= 100:  # noqa: PLR2004 - per cent
+        return Allowance(share=float(match[1]) / 100)
+    if match and not match[2] and match[1].isdecimal():
+        return Allowance(count=int(match[1]))
+    raise UsageError(
+        f"--max-rejects takes a number or a percentage, not {text!r}",
+        hint="--max-rejects 100 or --max-rejects 1%",
+        code="max_rejects_invalid",
+    )

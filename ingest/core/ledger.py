@@ -1,0 +1,213 @@
+"""Progress as a fold over receipts: which records have met which end.
+
+The rules, in prose:
+
+- A chunk's verdict comes first and is final: `rejected` never changes while a verdict stands.
+- Intent comes before sending. A record with intent and no receipt may or may not have gone out.
+- A receipt ends the intent of every record that it names, and gives each exactly one end:
+  delivered, refused, or unsent. Unsent records are pending again, unless they are held.
+- Doubt is never taken back: once the outcome of an attempt was unknown, it stays known as such.
+- After a crash, intent that is left over turns into doubt.
+
+Bitmaps are Python integers: bit `i` is record `i` of the chunk. Batches have no durable identity.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+
+def bitmap(records: Iterable[int]) -> int:
+    """Give the bitmap that has the bits of `records` set."""
+    positions = list(records)
+    if not positions:
+        return 0
+    field = bytearray(max(positions) // 8 + 1)
+    for position in positions:
+        field[position >> 3] |= 1 << (position & 7)
+    return int.from_bytes(field, "little")
+
+
+def members(bits: int) -> Iterator[int]:
+    """Yield the positions of the set bits, ascending."""
+    for index, byte in enumerate(bits.to_bytes((bits.bit_length() + 7) // 8, "little")):
+        rest = byte
+        while rest:
+            low = rest & -rest
+            yield index * 8 + low.bit_length() - 1
+            rest ^= low
+
+
+def everyone(count: int) -> int:
+    """Give the bitmap of the first `count` records."""
+    return (1 << count) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of some records of one chunk; one that leaves a record out cannot be built.
+
+    Args:
+        chunk_id: The chunk.
+        base: The record of the chunk that bit 0 of the bitmaps stands for.
+        records: The records that it accounts for.
+        delivered: Confirmed by the API.
+        refused: The API will not take them.
+        unsent: Neither; they are pending again.
+        doubt: Those with an attempt of unknown outcome, whatever their end.
+        parked: Unsent because their batch failed while others passed.
+        held: Unsent, and not to be sent again until somebody decides.
+    """
+
+    chunk_id: int
+    base: int
+    records: int
+    delivered: int = 0
+    refused: int = 0
+    unsent: int = 0
+    doubt: int = 0
+    parked: int = 0
+    held: int = 0
+
+    def __post_init__(self) -> None:
+        ends = (self.delivered, self.refused, self.unsent)
+        if sum(end.bit_count() for end in ends) != self.records.bit_count():
+            raise ValueError("a receipt gives every record exactly one end")
+        if self.delivered | self.refused | self.unsent != self.records or self.base < 0:
+            raise ValueError("a receipt speaks of its own records only")
+        if self.doubt & ~self.records or (self.parked | self.held) & ~self.unsent:
+            raise ValueError("doubt, parked and held are marks on the receipt's records")
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many records met which end.
+
+    `read = delivered + rejected + refused + unsent`, always.
+    """
+
+    read: int = 0
+    delivered: int = 0
+    rejected: int = 0
+    refused: int = 0
+    unsent: int = 0
+    in_doubt: int = 0
+    held: int = 0
+    warned: int = 0
+
+    def __post_init__(self) -> None:
+        if self.read != self.delivered + self.rejected + self.refused + self.unsent:
+            raise ValueError(f"records are lost or counted twice: {self}")
+
+    def __add__(self, other: "Counts") -> "Counts":
+        """Give the counts of both together."""
+        return Counts(
+            **{name: getattr(self, name) + getattr(other, name) for name in self.__slots__}
+        )
+
+    def instead(self, before: "Counts | None", after: "Counts") -> "Counts":
+        """Give these counts with a part of them replaced by what it has become."""
+        names = self.__slots__
+        was = before or Counts()
+        return Counts(**{n: getattr(self, n) - getattr(was, n) + getattr(after, n) for n in names})
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the records of one chunk have come.
+
+    Args:
+        total: Records in the chunk.
+        rejected: By our rules; final.
+        delivered: Confirmed by the API.
+        refused: The API will not take them.
+        intent: May be out there without a recorded outcome.
+        doubt: Had an attempt of unknown outcome.
+        parked: Failed in a batch while others passed, in one run or more.
+        parked_again: The same in two runs or more: sent singly from then on.
+        held: Not sent again until somebody decides.
+    """
+
+    total: int
+    rejected: int = 0
+    delivered: int = 0
+    refused: int = 0
+    intent: int = 0
+    doubt: int = 0
+    parked: int = 0
+    parked_again: int = 0
+    held: int = 0
+
+    def __post_init__(self) -> None:
+        ends = (self.rejected, self.delivered, self.refused, self.held)
+        union = self.rejected | self.delivered | self.refused | self.held
+        if sum(end.bit_count() for end in ends) != union.bit_count():
+            raise ValueError("a record has two ends")
+        marks = union | self.intent | self.doubt | self.parked | self.parked_again
+        if marks.bit_length() > self.total:
+            raise ValueError("a mark lies outside the chunk")
+        if self.intent & union:
+            raise ValueError("a record with an end has intent")
+
+    @property
+    def pending(self) -> int:
+        """The records that are still to be sent."""
+        return everyone(self.total) & ~(self.rejected | self.delivered | self.refused | self.held)
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is left to send; held records do not count as left."""
+        return not self.pending
+
+    def intend(self, records: int) -> "Progress":
+        """Mark records that may be sent from here on.
+
+        Raises:
+            ValueError: One of them is not pending.
+        """
+        if records & ~self.pending:
+            raise ValueError("intent for a record that is not pending")
+        return replace(self, intent=self.intent | records)
+
+    def fold(self, receipt: Receipt) -> "Progress":
+        """Take a receipt in.
+
+        Raises:
+            ValueError: It speaks of a record that has met its end or has no intent.
+        """
+        shift = receipt.base
+        records = receipt.records << shift
+        if records & ~self.intent:
+            raise ValueError("a receipt for a record without intent")
+        parked = receipt.parked << shift
+        return replace(
+            self,
+            delivered=self.delivered | receipt.delivered << shift,
+            refused=self.refused | receipt.refused << shift,
+            intent=self.intent & ~records,
+            doubt=self.doubt | receipt.doubt << shift,
+            parked=self.parked | parked,
+            parked_again=self.parked_again | (self.parked & parked),
+            held=self.held | receipt.held << shift,
+        )
+
+    def recover(self) -> "Progress":
+        """Turn intent that a crash left over into doubt."""
+        return replace(self, doubt=self.doubt | self.intent, intent=0)
+
+    def judge_again(self, rejected: int) -> "Progress":
+        """Put a new verdict in place of the old one; what was delivered or is held stays so."""
+        return replace(self, rejected=rejected & ~(self.delivered | self.held), refused=0)
+
+    def counts(self, *, warned: int = 0) -> Counts:
+        """Count the ends; `intent` counts as doubt, for no run is there to settle it."""
+        ends = (self.delivered.bit_count(), self.rejected.bit_count(), self.refused.bit_count())
+        return Counts(
+            read=self.total,
+            delivered=ends[0],
+            rejected=ends[1],
+            refused=ends[2],
+            unsent=self.pending.bit_count() + self.held.bit_count(),
+            in_doubt=(self.doubt | self.intent).bit_count(),
+            held=self.held.bit_count(),
+            warned=warned,
+        )

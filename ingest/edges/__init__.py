@@ -1,0 +1,1 @@
+"""One library each; none imports another: the pipeline hands values across."""

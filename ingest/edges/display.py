@@ -1,0 +1,100 @@
+"""Progress and messages on stderr: a bar on a terminal, else one plain line a minute."""
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TextIO
+
+from tqdm import tqdm
+
+LINE_S = 60.0
+"""Seconds between plain lines: enough for a log, not too much for one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far a run has come.
+
+    Args:
+        bytes_done: Of the source, read and judged.
+        bytes_all: Of the source.
+        read: Records read.
+        delivered: Records that the API has accepted.
+        rejected: Records rejected or refused.
+        rate: Calls a second that are allowed; None: no limit.
+        left_s: Seconds that the limit leaves at least; None where unknown.
+    """
+
+    bytes_done: int
+    bytes_all: int
+    read: int
+    delivered: int
+    rejected: int
+    rate: float | None = None
+    left_s: float | None = None
+
+
+class Display:
+    """Where progress is shown.
+
+    Args:
+        stream: Standard error.
+        quiet: Show nothing.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(self, stream: TextIO, *, quiet: bool, clock: Callable[[], float]) -> None:
+        self._stream = stream
+        self._quiet = quiet
+        self._clock = clock
+        self._last_s = clock()
+        self._bar: tqdm | None = None  # type: ignore[type-arg] # tqdm is not generic at run time
+
+    def begin(self, title: str, *, records: int | None) -> None:
+        """Begin a source; `records` is how many there are, if that is known."""
+        self.end()
+        if self._quiet or not self._stream.isatty():
+            return
+        self._bar = tqdm(
+            total=records,
+            desc=title,
+            unit=" records",
+            file=self._stream,
+            dynamic_ncols=True,
+            leave=False,
+            mininterval=0.2,
+            smoothing=0.05,
+        )
+
+    def show(self, now: Standing) -> None:
+        """Show how far it is; as often as one likes."""
+        if self._quiet:
+            return
+        if self._bar is not None:
+            self._bar.n = now.delivered + now.rejected
+            self._bar.total = max(self._bar.total or 0, now.read)
+            self._bar.set_postfix_str(f"{now.rejected:,} rejected", refresh=False)
+            self._bar.update(0)
+        elif not self._stream.isatty() and self._clock() - self._last_s >= LINE_S:
+            self._last_s = self._clock()
+            share = now.bytes_done / now.bytes_all if now.bytes_all else 1.0
+            self.tell(
+                f"{now.delivered:,} delivered, {now.rejected:,} rejected of {now.read:,} read ({share:.0%} of the file)"
+            )
+
+    def tell(self, line: str) -> None:
+        """Show a message of one line."""
+        if self._quiet:
+            return
+        with contextlib.suppress(OSError):  # a reader that went away changes no result
+            if self._bar is not None:
+                self._bar.write(line, file=self._stream)
+            else:
+                print(line, file=self._stream, flush=True)  # noqa: T201 - this is the display
+
+    def end(self) -> None:
+        """End the bar."""
+        if self._bar is not None:
+            with contextlib.suppress(OSError):
+                self._bar.close()
+            self._bar = None

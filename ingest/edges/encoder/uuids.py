@@ -1,0 +1,47 @@
+"""The law of `core.identity.event_uuids`, several times faster."""
+
+import hashlib
+from collections.abc import Iterable
+from uuid import UUID
+
+import numpy as np
+import polars as pl
+
+_UUID_BYTES = 16
+_TEXT_CHARS = 36
+
+# Where the groups of 8-4-4-4-12 hexadecimal digits stand in the text, and in the plain digits.
+_GROUPS = ((0, 0, 8), (9, 8, 4), (14, 12, 4), (19, 16, 4), (24, 20, 12))
+
+
+def uuid_series(source: UUID, offsets: Iterable[int]) -> pl.Series:
+    """Version 5 UUIDs of records, as texts; equal to `core.identity.event_uuids`.
+
+    Args:
+        source: From `core.identity.source_id`.
+        offsets: Byte offsets at which the records begin; a numpy array will do.
+    """
+    numbers = offsets.tolist() if isinstance(offsets, np.ndarray) else offsets
+    prefix = hashlib.sha1(source.bytes, usedforsecurity=False)
+    digests = []
+    for offset in numbers:
+        digest = prefix.copy()
+        digest.update(b"%d" % offset)
+        digests.append(digest.digest())
+    return pl.Series("event_uuid", _texts(digests), dtype=pl.String)
+
+
+def _texts(digests: list[bytes]) -> list[str]:
+    """Set version and variant (RFC 4122, sections 4.1.1 and 4.1.3) and write the digits."""
+    size = hashlib.sha1(usedforsecurity=False).digest_size
+    octets = np.frombuffer(b"".join(digests), dtype=np.uint8).reshape(-1, size)
+    octets = octets[:, :_UUID_BYTES].copy()
+    octets[:, 6] = octets[:, 6] & 0x0F | 0x50
+    octets[:, 8] = octets[:, 8] & 0x3F | 0x80
+    digits = np.frombuffer(octets.tobytes().hex().encode(), dtype=np.uint8)
+    digits = digits.reshape(-1, 2 * _UUID_BYTES)
+    texts = np.full((len(digests), _TEXT_CHARS), ord("-"), dtype=np.uint8)
+    for at, start, count in _GROUPS:
+        texts[:, at : at + count] = digits[:, start : start + count]
+    joined = texts.tobytes().decode("ascii")
+    return [joined[at : at + _TEXT_CHARS] for at in range(0, len(joined), _TEXT_CHARS)]

@@ -1,0 +1,216 @@
+"""`rejects.xlsx`: rejects for people with a spreadsheet, all cells as text.
+
+Spreadsheets turn `00123` into 123 and long ids into 1.2E+19 when they open CSV. Here each cell is
+a string under the text format, so that it stays text when it is edited, too; formula-like cells
+have the format's own quote prefix, and need no apostrophe.
+"""
+
+import contextlib
+import datetime as dt
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+import xlsxwriter  # type: ignore[import-untyped] # it has annotations, but not the marker
+from xlsxwriter.exceptions import FileCreateError  # type: ignore[import-untyped] # likewise
+
+from ingest.core.guard import printable
+from ingest.edges.report.durable import doing, stopped
+from ingest.edges.report.rows import OWN_COLUMNS, Row
+
+# Excel's limits: https://support.microsoft.com/office/1672b34d-7043-467e-8e27-269d656771c3
+_MOST_CELL: Final = 32_767  # UTF-16 units
+_MOST_COLUMNS: Final = 16_384
+_MOST_OWN: Final = len(OWN_COLUMNS)
+_GUARDED_AT: Final = OWN_COLUMNS.index("_reject_guarded") - _MOST_OWN
+# What a spreadsheet still opens, and what keeps the file and its parts far below 2 GiB.
+_MOST_TEXT: Final = 1 << 30
+_CELL_COST: Final = 50  # bytes of XML around each cell
+
+_WIDTHS: Final = {
+    "_reject_id": 20,
+    "_reject_codes": 28,
+    "_reject_columns": 20,
+    "_reject_reason": 60,
+    "_reject_hint": 60,
+    "_reject_raw": 40,
+}
+_WIDTH: Final = 14
+# Same rejects, same bytes: the time of rendering is no part of the file.
+_CREATED: Final = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
+
+
+class _Outlet:
+    """The workbook's file, which can be taken away from under the library.
+
+    After an error the library's open archive would still write its directory when it is collected,
+    to a file that is closed by then, and print a traceback.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file: BinaryIO | None = file
+
+    def shut(self) -> None:
+        self._file = None
+
+    def write(self, data: bytes, /) -> int:
+        return len(data) if self._file is None else self._file.write(data)
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        return 0 if self._file is None else self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return 0 if self._file is None else self._file.tell()
+
+    def flush(self) -> None:
+        if self._file is not None:
+            self._file.flush()
+
+
+class Sheet:
+    """A workbook in the making; `close` it, then or instead `abandon` it.
+
+    Args:
+        file: Takes the workbook.
+        scratch: A private directory for what does not fit in memory.
+        target: The file that it is to be, for messages.
+        columns: All columns, the own ones last.
+        most: Rows to take.
+    """
+
+    def __init__(
+        self, file: BinaryIO, scratch: Path, *, target: Path, columns: Sequence[str], most: int
+    ) -> None:
+        self._target = target
+        self._most = most
+        self._kept = max(0, min(len(columns) - _MOST_OWN, _MOST_COLUMNS - _MOST_OWN))
+        self._left_columns = len(columns) - _MOST_OWN - self._kept
+        self._names = [*columns[: self._kept], *columns[-_MOST_OWN:]]
+        self.rows = 0
+        self._cut = 0
+        self._text = 0
+        self._outlet: Any = _Outlet(file)
+        with doing("write", target):
+            self._book = xlsxwriter.Workbook(
+                self._outlet, {"constant_memory": True, "tmpdir": str(scratch), "use_zip64": True}
+            )
+            self._book.set_properties({"created": _CREATED})
+            self._plain = self._book.add_format({"num_format": "@"})
+            self._quoted = self._book.add_format({"num_format": "@", "quote_prefix": True})
+            self._bold = self._book.add_format({"num_format": "@", "bold": True})
+            self._sheet: Any = self._book.add_worksheet("Rejects")
+            self._start()
+
+    def add(self, row: Row) -> bool:
+        """Take a row; False, and nothing is taken, where no more have room.
+
+        Raises:
+            StoppedError: The operating system refused.
+        """
+        if self.rows >= self._most or self._text >= _MOST_TEXT:
+            return False
+        cells = [*row.plain[: self._kept], *row.plain[-_MOST_OWN:]]
+        guarded = set(row.guarded)
+        number = self.rows + 1
+        cut: list[str] = []
+        with doing("write", self._target):
+            for place, cell in enumerate(cells):
+                if cell:
+                    name = self._names[place]
+                    style = self._quoted if name in guarded else self._plain
+                    if not self._put(number, place, cell, style):
+                        cut.append(f"cut:{name}")
+            if cut:
+                self._put(number, len(cells) + _GUARDED_AT, " ".join(cut), self._plain)
+        self._cut += len(cut)
+        self.rows = number
+        return True
+
+    def close(self, *, total: int, partial: bool, run_id: str) -> None:
+        """Say on a second sheet what is in the first and what is not, and write all.
+
+        Args:
+            total: The rejects that there are.
+            partial: The run was stopped before its end.
+            run_id: The run that renders.
+
+        Raises:
+            StoppedError: The operating system refused.
+        """
+        with doing("write", self._target):
+            self._sheet.autofilter(0, 0, max(self.rows, 1), len(self._names) - 1)
+            about: Any = self._book.add_worksheet("About")
+            about.set_column(0, 0, 100, self._plain)
+            for place, line in enumerate(self._about(total, partial=partial, run_id=run_id)):
+                about.write_string(place, 0, line, self._plain)
+            try:
+                self._book.close()
+            except FileCreateError as error:
+                cause = error.args[0]
+                if not isinstance(cause, OSError):
+                    cause = OSError(str(error))
+                raise stopped("write", self._target, cause) from error
+
+    def abandon(self) -> None:
+        """Let go of all files; not needed, and harmless, after `close`. Total."""
+        self._outlet.shut()
+        for sheet in self._book.worksheets():
+            scratch = getattr(sheet, "row_data_fh", None)
+            if scratch is not None:
+                with contextlib.suppress(OSError):
+                    scratch.close()
+
+    def _start(self) -> None:
+        for place, name in enumerate(self._names):
+            width = _WIDTHS.get(name, min(max(_WIDTH, len(name) + 4), 40))
+            self._sheet.set_column(place, place, width, self._plain)
+            self._put(0, place, name, self._bold)
+        self._sheet.freeze_panes(1, 0)
+
+    def _put(self, row: int, place: int, cell: str, style: Any) -> bool:
+        """Write one cell; False where it was cut."""
+        text, whole = _fit(cell)
+        self._text += len(text) + _CELL_COST
+        if text.startswith("<r>") and text.endswith("</r>"):
+            # The library takes such a string for ready-made XML of its own and would not escape
+            # it; as two runs of text it is escaped, and reads the same.
+            self._sheet.write_rich_string(row, place, text[0], self._plain, text[1:], style)
+        else:
+            self._sheet.write_string(row, place, text, style)
+        return whole
+
+    def _about(self, total: int, *, partial: bool, run_id: str) -> list[str]:
+        lines = [
+            f"Rejected and refused records, run {printable(run_id)}.",
+            f"This workbook holds {self.rows:,} of {total:,}.",
+        ]
+        if self.rows < total:
+            lines.append(
+                f"Left out: {total - self.rows:,}. All of them are in rejects.csv and "
+                "rejects.jsonl beside this file."
+            )
+        if self._left_columns:
+            lines.append(
+                f"Left out: the last {self._left_columns:,} columns of the source, for a "
+                f"spreadsheet has {_MOST_COLUMNS:,}."
+            )
+        if self._cut:
+            lines.append(
+                f"Cut: {self._cut:,} cells of more than {_MOST_CELL:,} characters, named in "
+                "_reject_guarded as cut:COLUMN. They are not taken back; the whole text is in "
+                "rejects.csv."
+            )
+        if partial:
+            lines.append("Partial: the run stopped before its end. Run the same command again.")
+        return lines
+
+
+def _fit(cell: str) -> tuple[str, bool]:
+    """The cell as far as a spreadsheet holds it, and whether that is all."""
+    if len(cell) > _MOST_CELL // 2:
+        units = cell.encode("utf-16-le", "surrogatepass")
+        if len(units) > _MOST_CELL * 2:
+            return units[: _MOST_CELL * 2].decode("utf-16-le", "ignore"), False
+    if cell.isascii():
+        return cell, True
+    return cell.encode("utf-8", "backslashreplace").decode("utf-8"), True

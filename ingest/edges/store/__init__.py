@@ -1,0 +1,378 @@
+"""The ledger in SQLite: the only durable truth about progress.
+
+WAL with `synchronous=FULL`: a commit that returned survives a power cut. Every transaction counts
+one up in `meta`, and the witness follows; a ledger behind its witness has lost commits and is
+refused. Every row carries a checksum, which is verified whenever it is read.
+
+One connection, used by one thread at a time; other processes may use the same ledger.
+"""
+
+import hashlib
+import json
+import os
+import secrets
+import sqlite3
+import stat
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+from uuid import UUID, uuid4
+
+from ingest.core.load import ChunkState, Destination, Load, Note
+from ingest.edges.store import rows
+from ingest.edges.store.witness import Testimony, Witness, read
+from ingest.errors import BugError, CredentialsError, MismatchError, StoppedError
+
+__all__ = ["LEDGER", "RunRow", "Store"]
+
+LEDGER, WITNESS, SEGMENTS = "ledger.sqlite3", "ledger.witness", "segments"
+_CHECK_BYTES = 256 * 1024 * 1024
+_MARKS = {
+    table: ",".join("?" * count) for table, count in {"load": 18, "chunk": 20, "note": 6}.items()
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """One invocation as recorded; `summary` is what `--json` printed."""
+
+    run_id: str
+    started_at: str
+    finished_at: str
+    status: str
+    exit_code: int
+    summary: dict[str, Any]
+
+
+class Store:
+    """An open ledger; use as a context manager.
+
+    Args:
+        directory: The state directory; made where it is not there.
+
+    Raises:
+        MismatchError: The ledger is damaged, behind its witness, or of a newer version.
+        StoppedError: The disk refuses.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        with self._errors("open"):
+            self._make_directory()
+            testimony = self._testimony()
+            fresh = self._make_file(testimony)
+            self._db = sqlite3.connect(
+                directory / LEDGER, timeout=30, isolation_level=None, check_same_thread=False
+            )
+            self._prepare(testimony, fresh=fresh)
+            self._witness = Witness(directory / WITNESS, testimony)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the ledger."""
+        self._db.close()
+        self._witness.close()
+
+    # -- opening ---------------------------------------------------------------------------
+
+    def _make_directory(self) -> None:
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (self.directory / SEGMENTS).mkdir(mode=0o700, exist_ok=True)
+
+    def _testimony(self) -> Testimony:
+        try:
+            found = read(self.directory / WITNESS)
+        except ValueError as error:
+            raise self._damaged(
+                f"the witness {self.directory / WITNESS} is damaged: {error}"
+            ) from error
+        has_ledger = (self.directory / LEDGER).exists()
+        if found is None and has_ledger:
+            raise self._damaged(f"the witness {self.directory / WITNESS} is missing")
+        if found is not None and found.commits and not has_ledger:
+            raise self._damaged(
+                f"the ledger {self.directory / LEDGER} is gone, its witness saw {found.commits} commits"
+            )
+        if found is None:
+            found = Testimony(ledger_id=uuid4(), commits=0)
+            Witness(self.directory / WITNESS, found).close()
+            _sync_directory(self.directory)
+        return found
+
+    def _make_file(self, testimony: Testimony) -> bool:
+        path = self.directory / LEDGER
+        try:
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_NOFOLLOW, 0o600))
+        except FileExistsError:
+            facts = path.lstat()
+            if not stat.S_ISREG(facts.st_mode) or facts.st_nlink > 1:
+                raise MismatchError(
+                    f"{path} is a link, not a ledger", hint="remove it", code="ledger_is_a_link"
+                ) from None
+            return facts.st_size == 0 and testimony.commits == 0
+        return True
+
+    def _prepare(self, testimony: Testimony, *, fresh: bool) -> None:
+        self._db.execute("PRAGMA trusted_schema=OFF")
+        self._db.execute("PRAGMA cell_size_check=ON")
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=FULL")
+        if fresh or not self._has_tables():
+            if testimony.commits:
+                raise self._damaged(f"the ledger {self.directory / LEDGER} is empty")
+            self._create(testimony.ledger_id)
+        if (self.directory / LEDGER).stat().st_size <= _CHECK_BYTES:
+            (verdict,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
+            if verdict != "ok":
+                raise self._damaged(f"the ledger {self.directory / LEDGER} is damaged: {verdict}")
+        self._check(testimony)
+
+    def _has_tables(self) -> bool:
+        return bool(self._db.execute("SELECT 1 FROM sqlite_schema WHERE name='meta'").fetchone())
+
+    def _create(self, ledger_id: UUID) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            if not self._has_tables():
+                for statement in rows.SCHEMA.split(";"):
+                    self._db.execute(statement)
+                facts = {"format": rows.FORMAT, "ledger_id": ledger_id, "commits": 0}
+                self._db.executemany(
+                    "INSERT INTO meta VALUES (?, ?)", [(k, str(v)) for k, v in facts.items()]
+                )
+        finally:
+            self._db.execute("COMMIT")
+
+    def _check(self, testimony: Testimony) -> None:
+        meta = dict(self._db.execute("SELECT key, value FROM meta").fetchall())
+        if int(meta.get("format", 0)) > rows.FORMAT:
+            raise MismatchError(
+                f"the ledger in {self.directory} was written by a newer version (format {meta['format']})",
+                hint="upgrade ingest, or choose another --state",
+                code="ledger_newer",
+            )
+        if meta.get("ledger_id") != str(testimony.ledger_id):
+            raise self._damaged(
+                f"the ledger in {self.directory} and its witness belong to two ledgers"
+            )
+        if int(meta["commits"]) < testimony.commits:
+            raise self._damaged(
+                f"the ledger in {self.directory} has lost commits:"
+                f" it has {meta['commits']}, its witness saw {testimony.commits}"
+            )
+
+    def _damaged(self, message: str) -> MismatchError:
+        return MismatchError(
+            message,
+            hint=f"restore {self.directory} from a backup; nothing was sent",
+            code="ledger_damaged",
+        )
+
+    @contextmanager
+    def _errors(self, operation: str) -> Iterator[None]:
+        where = self.directory / LEDGER
+        try:
+            yield
+        except rows.DamagedRowError as error:
+            raise self._damaged(f"{where}: {error}") from error
+        except (sqlite3.OperationalError, OSError) as error:
+            raise StoppedError(
+                f"cannot {operation} the ledger {where}: {error}",
+                hint="free the disk or mend the permissions, then run the same command again",
+                code="ledger_unwritable",
+            ) from error
+        except sqlite3.DatabaseError as error:
+            raise self._damaged(f"the ledger {where} is damaged: {error}") from error
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._errors("write"):
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+                (commits,) = self._db.execute(
+                    "UPDATE meta SET value = value + 1 WHERE key = 'commits' RETURNING value"
+                ).fetchone()
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+            self._witness.saw(int(commits))
+
+    def _select(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
+        with self._errors("read"):
+            return self._db.execute(statement, values).fetchall()
+
+    def _each(self, make: Callable[[Any], Any], found: Iterable[Any]) -> list[Any]:
+        with self._errors("read"):
+            return [make(row) for row in found]
+
+    # -- accounts --------------------------------------------------------------------------
+
+    def vouch(self, destination: Destination, key: str, *, rekey: bool) -> None:
+        """Tie the key to the account, or check that it is the one that was tied to it.
+
+        Raises:
+            CredentialsError: Another key was used under this account and `rekey` is not given.
+        """
+        place = (destination.origin, destination.account)
+        found = self._select("SELECT salt, digest FROM account WHERE origin=? AND account=?", place)
+        if found and secrets.compare_digest(found[0][1], _key_digest(key, found[0][0])):
+            return
+        if found and not rekey:
+            raise CredentialsError(
+                f"another API key was used for account {destination.account!r} so far",
+                hint="--rekey if it is a new key of the same account, --account NAME if it is another account",
+                code="key_changed",
+            )
+        salt = secrets.token_bytes(16)
+        with self._transaction() as db:
+            db.execute(
+                "REPLACE INTO account VALUES (?, ?, ?, ?)", (*place, salt, _key_digest(key, salt))
+            )
+
+    # -- loads -----------------------------------------------------------------------------
+
+    def loads(self, destination: Destination | None = None) -> list[Load]:
+        """Give the loads of a destination, or all, oldest first."""
+        if destination is None:
+            found = self._select("SELECT * FROM load ORDER BY load_id")
+        else:
+            found = self._select(
+                "SELECT * FROM load WHERE origin=? AND account=? ORDER BY load_id",
+                (destination.origin, destination.account),
+            )
+        return self._each(rows.load_of, found)
+
+    def add_load(self, load: Load) -> Load:
+        """Record a load and give it with its number."""
+        with self._transaction() as db:
+            (number,) = db.execute("SELECT coalesce(max(load_id), 0) + 1 FROM load").fetchone()
+            numbered = replace(load, load_id=number)
+            db.execute(f"INSERT INTO load VALUES ({_MARKS['load']})", rows.load_row(numbered))  # noqa: S608 - marks only
+        return numbered
+
+    def claim(self, load: Load) -> Load:
+        """Record the load as given with a new fence, which ends every earlier claim."""
+        claimed = replace(load, fence=load.fence + 1)
+        self.amend(claimed)
+        return claimed
+
+    def amend(self, load: Load) -> None:
+        """Record the load as given."""
+        with self._transaction() as db:
+            db.execute(f"REPLACE INTO load VALUES ({_MARKS['load']})", rows.load_row(load))  # noqa: S608 - marks only
+
+    def segments(self, load: Load) -> Path:
+        """Give the directory of the load's segments."""
+        path = self.directory / SEGMENTS / str(load.source_id) / str(load.load_id)
+        with self._errors("prepare"):
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return path
+
+    # -- chunks ----------------------------------------------------------------------------
+
+    def chunks(self, load: Load) -> list[ChunkState]:
+        """Give the chunks of a load, in order."""
+        found = self._select(
+            "SELECT * FROM chunk WHERE load_id=? ORDER BY chunk_id", (load.load_id,)
+        )
+        return self._each(rows.chunk_of, found)
+
+    def commit(
+        self, load: Load, *, states: Iterable[ChunkState], notes: Iterable[Note] = ()
+    ) -> None:
+        """Record chunks and notes, all or nothing; durable when it returns.
+
+        Raises:
+            BugError: Another claim has fenced this one off.
+            StoppedError: The disk refuses; nothing was recorded, and nothing may be sent on.
+        """
+        with self._transaction() as db:
+            (fence,) = db.execute(
+                "SELECT fence FROM load WHERE load_id=?", (load.load_id,)
+            ).fetchone()
+            if fence != load.fence:
+                raise BugError(f"load {load.load_id} was taken over by another run")
+            db.executemany(
+                f"REPLACE INTO chunk VALUES ({_MARKS['chunk']})",  # noqa: S608 - marks only
+                [rows.chunk_row(load.load_id, state) for state in states],
+            )
+            db.executemany(
+                f"REPLACE INTO note VALUES ({_MARKS['note']})",  # noqa: S608 - marks only
+                [rows.note_row(load.load_id, note) for note in notes],
+            )
+
+    def notes(self, load: Load, kind: str) -> Iterator[Note]:
+        """Yield the notes of one kind in the order of their records."""
+        with self._errors("read"):
+            found = self._db.execute(
+                "SELECT * FROM note WHERE load_id=? AND kind=? ORDER BY chunk_id, record",
+                (load.load_id, kind),
+            )
+            for row in found:
+                yield rows.note_of(row)
+
+    def rejudge(self, load: Load, states: Iterable[ChunkState]) -> None:
+        """Record a load under another configuration: its chunks as given, no refusals."""
+        with self._transaction() as db:
+            db.execute(f"REPLACE INTO load VALUES ({_MARKS['load']})", rows.load_row(load))  # noqa: S608 - marks only
+            db.execute("DELETE FROM note WHERE load_id=? AND kind='refused'", (load.load_id,))
+            db.executemany(
+                f"REPLACE INTO chunk VALUES ({_MARKS['chunk']})",  # noqa: S608 - marks only
+                [rows.chunk_row(load.load_id, state) for state in states],
+            )
+
+    # -- runs ------------------------------------------------------------------------------
+
+    def record_run(self, run: RunRow, loads: Iterable[Load]) -> None:
+        """Record an invocation and the loads that it worked on."""
+        values = (
+            *(run.run_id, run.started_at, run.finished_at, run.status, run.exit_code),
+            json.dumps(run.summary, separators=(",", ":")),
+        )
+        with self._transaction() as db:
+            db.execute("REPLACE INTO run VALUES (?, ?, ?, ?, ?, ?, ?)", rows.sealed(values))
+            db.executemany(
+                "REPLACE INTO run_load VALUES (?, ?)",
+                [(run.run_id, load.load_id) for load in loads],
+            )
+
+    def runs(self, load: Load | None = None) -> list[RunRow]:
+        """Give the runs, newest first; of one load where it is given."""
+        found = self._select(
+            "SELECT * FROM run WHERE ?1 IS NULL OR run_id IN"
+            " (SELECT run_id FROM run_load WHERE load_id=?1) ORDER BY started_at DESC, rowid DESC",
+            (None if load is None else load.load_id,),
+        )
+        return self._each(_run_of, found)
+
+    @property
+    def commits(self) -> int:
+        """The transactions committed so far."""
+        return int(self._select("SELECT value FROM meta WHERE key='commits'")[0][0])
+
+
+def _run_of(row: Any) -> RunRow:
+    values = rows.opened(row, table="run")
+    return RunRow(values[0], values[1], values[2], values[3], values[4], json.loads(values[5]))
+
+
+def _key_digest(key: str, salt: bytes) -> bytes:
+    return hashlib.scrypt(key.encode(), salt=salt, n=2**12, r=8, p=1, dklen=32)
+
+
+def _sync_directory(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,8 @@
+"""Judges tables of events by the rules of `schemas/`: every violated rule of every row."""
+
+from ingest.edges.validator.compiler import Kind
+from ingest.edges.validator.documents import load_documents
+from ingest.edges.validator.judge import Validator
+from ingest.edges.validator.verdict import Verdict
+
+__all__ = ["Kind", "Validator", "Verdict", "load_documents"]

@@ -1,0 +1,1 @@
+"""The run: the only place with tasks, queues, sleep and signals."""

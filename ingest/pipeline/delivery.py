@@ -1,0 +1,566 @@
+"""Sends the events of one load: workers, retries, the canary, and an orderly end.
+
+One task dispatches, N tasks send, one records. A batch reaches a worker only when its intent is
+durable. What a worker learns becomes a receipt. When the run is to stop, workers finish the
+attempt under way; everything that was not attempted is given back without doubt.
+"""
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from ingest.core.batching import Wrapper
+from ingest.core.gates import Allowance, Refusals
+from ingest.core.ledger import Counts, Receipt
+from ingest.core.load import Note
+from ingest.core.model import Violation
+from ingest.core.outcome import Act, Decision, Failure, Reply, RetryPolicy, decide
+from ingest.core.outcome import Stop as StopReason
+from ingest.core.pacing import Crew
+from ingest.errors import CredentialsError, GateError, IngestError, StoppedError, UsageError
+from ingest.pipeline.payload import Batch, Prepared
+from ingest.pipeline.recorder import Recorder
+from ingest.pipeline.slots import Slots
+from ingest.pipeline.stop import Stop
+
+_OVERLOADED = {429, 503}
+_SLOW = {Failure.READ_TIMEOUT, Failure.DEADLINE}
+_WINDOW_S = 0.2, 1.0
+_WINDOW_MOST = 2048
+
+
+Permit = Callable[[], Awaitable[None]]
+"""Awaited on a ready connection, right before the first byte leaves."""
+
+
+class Sender(Protocol):
+    """One connection to the API: the real client, or a scripted one."""
+
+    async def send(self, body: bytes, *, permit: Permit | None = None) -> Reply:
+        """Send one request; raises nothing for what a network does."""
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+
+
+class Pacer(Protocol):
+    """The account's limit: the shared one, or one on a virtual clock."""
+
+    def reserve(self) -> float:
+        """Give 0.0 when a request may leave at this moment, else seconds to wait."""
+
+    def refused(self, *, sent_s: float, wait_s: float) -> None:
+        """Take in a 429: nobody sends for a while."""
+
+    def succeeded(self) -> None:
+        """Take in that a request was answered in order."""
+
+
+class _WithdrawnError(Exception):
+    """Nothing more is to be sent: the attempt ends before its first byte."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Time and chance, handed in.
+
+    Args:
+        monotonic: Seconds that never go back.
+        wall: Seconds since 1970.
+        jitter: A random number in [0, 1).
+    """
+
+    monotonic: Callable[[], float]
+    wall: Callable[[], float]
+    jitter: Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How events are sent.
+
+    Args:
+        wrapper: What stands around the events of a body.
+        max_events: Events in a batch.
+        max_bytes: Bytes of a body.
+        concurrency: Requests under way at once; None: as many as turn out to be good.
+        policy: Waits and budgets.
+        first_budget_s: The budget of a batch while no answer has come yet: to fail fast where
+            nobody listens.
+        allowance: How much may fail.
+        refused: The code, message and hint of a refusal, the message to be filled in.
+    """
+
+    wrapper: Wrapper
+    max_events: int
+    max_bytes: int
+    concurrency: int | None
+    policy: RetryPolicy
+    first_budget_s: float
+    allowance: Allowance
+    refused: Violation
+
+
+@dataclass(slots=True)
+class Traffic:
+    """What went over the wire in this run."""
+
+    sent: int = 0
+    retried: int = 0
+    status: Counter[str] = field(default_factory=Counter)
+    delivered: int = 0
+    refused: int = 0
+    last_note: str = ""
+    waiting: str = ""
+
+
+class Delivery:
+    """The sending side of one load.
+
+    Args:
+        terms: How events are sent.
+        connect: Makes a sender; one for each worker.
+        pacer: The account's limit.
+        recorder: The writer of progress.
+        stop: Why the run ends early, if it does.
+        clock: Time and chance.
+        traffic: Counts of this run, kept up here.
+        tell: Called with lines for the person who waits.
+    """
+
+    def __init__(
+        self,
+        terms: Terms,
+        *,
+        connect: Callable[[], Sender],
+        pacer: Pacer,
+        recorder: Recorder,
+        stop: Stop,
+        clock: Clock,
+        traffic: Traffic,
+        tell: Callable[[str], None],
+    ) -> None:
+        self._terms = terms
+        self._connect = connect
+        self._pacer = pacer
+        self._recorder = recorder
+        self._stop = stop
+        self._clock = clock
+        self.traffic = traffic
+        self._tell = tell
+        self._refusals = Refusals(lifted=terms.allowance.unlimited)
+        self._ready: deque[Batch] = deque()
+        self._arrived = asyncio.Semaphore(0)
+        self._low = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._open = 0
+        self._ended = False
+        self._answered = asyncio.Event()
+        self._crew = Crew()
+        self._slots = Slots(terms.concurrency or self._crew.allowed)
+        self._workers: list[asyncio.Task[None]] = []
+        self._out = 0
+        self._window = self._slots.size
+        self._turn_lock = asyncio.Lock()
+        self._canary = True
+
+    # -- the run of one load ---------------------------------------------------------------
+
+    async def run(self, feed: AsyncIterator[Prepared]) -> None:
+        """Send all that the feed gives; returns when every batch has its receipt.
+
+        Raises:
+            ExceptionGroup: Of IngestError where the ledger or the source fails.
+        """
+        try:
+            async with asyncio.TaskGroup() as group:
+                recording = group.create_task(self._recorder.work())
+                self._employ(group)
+                ending = group.create_task(self._end_now())
+                try:
+                    await self._dispatch(feed)
+                finally:
+                    for task in (*self._workers, ending, recording):
+                        task.cancel()
+        finally:
+            self._give_back()
+            await self._recorder.finish()
+
+    def _employ(self, group: asyncio.TaskGroup) -> None:
+        """Have a worker for each slot."""
+        while len(self._workers) < self._slots.size:
+            self._workers.append(group.create_task(self._work(group)))
+
+    async def _end_now(self) -> None:
+        await self._stop.wait_now()
+        for task in self._workers:
+            task.cancel()
+        self._ended = True
+        self._answered.set()
+        self._idle.set()
+
+    async def _dispatch(self, feed: AsyncIterator[Prepared]) -> None:
+        try:
+            await self._release_all(feed)
+        except IngestError as error:  # the source fails: what is under way is finished in order
+            self._stop.ask(error)
+        await self._until_idle()
+        if not self._stop.asked:
+            self._settle_refusals(all_of_them=True)
+
+    async def _release_all(self, feed: AsyncIterator[Prepared]) -> None:
+        async for prepared in feed:
+            await self._recorder.begin(prepared.state, notes=prepared.notes)
+            await self._release(self._windows(prepared), prepared.payload.chunk_id)
+            if self._stop.asked:
+                return
+
+    async def _release(self, windows: Iterator[list[Batch]], chunk_id: int) -> None:
+        for window in windows:
+            if not await self._until_low():
+                return
+            bits = 0
+            for batch in window:
+                bits |= batch.payload.bits(batch.span)
+            began = self._clock.monotonic()
+            await self._recorder.intend(chunk_id, bits)
+            self._push(window)
+            if self._canary:
+                await self._answered.wait()
+                self._canary = False
+                self._judge_canary()
+            else:
+                await self._until_low()
+                self._fit_window(self._clock.monotonic() - began)
+
+    def _windows(self, prepared: Prepared) -> Iterator[list[Batch]]:
+        terms = self._terms
+        batches = prepared.payload.batches(
+            wrapper=terms.wrapper,
+            max_events=terms.max_events,
+            max_bytes=terms.max_bytes,
+            alone=prepared.state.progress.parked_again,
+        )
+        window: list[Batch] = []
+        for batch in batches:
+            window.append(batch)
+            if self._canary or len(window) >= self._window:
+                yield window
+                window = []
+        if window:
+            yield window
+
+    def _fit_window(self, took_s: float) -> None:
+        shortest, longest = _WINDOW_S
+        if took_s < shortest:
+            self._window = min(self._window * 2, _WINDOW_MOST)
+        elif took_s > longest:
+            self._window = max(self._window // 2, self._slots.size)
+
+    def _push(self, window: list[Batch]) -> None:
+        self._open += len(window)
+        self._ready.extend(window)
+        for _ in window:
+            self._arrived.release()
+
+    async def _until_low(self) -> bool:
+        while len(self._ready) > self._slots.size and not self._stop.asked:
+            self._low.clear()
+            await self._low.wait()
+        return not self._stop.asked
+
+    async def _until_idle(self) -> None:
+        while self._open and not self._ended:
+            self._idle.clear()
+            await self._idle.wait()
+
+    def _closed(self) -> None:
+        self._open -= 1
+        self._answered.set()
+        if not self._open:
+            self._idle.set()
+
+    def _give_back(self) -> None:
+        for batch in self._ready:
+            self._recorder.settle(batch.unsent(doubt=False))
+        self._ready.clear()
+        for entry in self._refusals.given_up():
+            self._recorder.settle(*_undone(entry))
+
+    # -- one worker ------------------------------------------------------------------------
+
+    async def _work(self, group: asyncio.TaskGroup) -> None:
+        sender = self._connect()
+        try:
+            while True:
+                await self._slots.acquire()
+                try:
+                    await self._one(sender)
+                finally:
+                    self._slots.release()
+                self._employ(group)
+        finally:
+            self._low.set()
+            await sender.aclose()
+
+    async def _one(self, sender: Sender) -> None:
+        await self._arrived.acquire()
+        batch = self._ready.popleft()
+        if len(self._ready) <= self._slots.size:
+            self._low.set()
+        await self._settle(sender, batch, doubt=False)
+        self._closed()
+
+    async def _settle(self, sender: Sender, batch: Batch, *, doubt: bool) -> None:
+        began, delivered_before = self._clock.monotonic(), self.traffic.delivered
+        attempt = _Attempt(number=0, doubt=doubt)
+        try:
+            while True:
+                attempt = _Attempt(number=attempt.number + 1, doubt=attempt.doubt)
+                decision = await self._decide(sender, batch, attempt, began=began)
+                attempt.doubt |= decision.doubt
+                attempt.out = False
+                if decision.act not in {Act.RETRY, Act.HOLD_ALL}:
+                    break
+                await self._wait(decision, attempt)
+        except (asyncio.CancelledError, _WithdrawnError) as ended:
+            doubt = attempt.doubt or attempt.out
+            self._receive(batch.unsent(doubt=doubt), batch, doubt=doubt)
+            if isinstance(ended, asyncio.CancelledError):
+                raise
+            return
+        passed = self.traffic.delivered > delivered_before
+        await self._act(sender, batch, decision, doubt=attempt.doubt, others_passed=passed)
+
+    async def _decide(
+        self, sender: Sender, batch: Batch, attempt: "_Attempt", *, began: float
+    ) -> Decision:
+        async def permit() -> None:
+            await self._turn()
+            attempt.out = True
+            attempt.sent_s = self._clock.monotonic()
+            self._out += 1
+            self.traffic.sent += 1
+            self.traffic.retried += attempt.number > 1
+
+        if self._stop.asked:
+            raise _WithdrawnError
+        try:
+            reply = await sender.send(batch.body, permit=permit)
+        finally:
+            self._out -= attempt.out
+        self.traffic.status[str(reply.status or reply.failure)] += 1
+        self._fit_crew(reply, attempt)
+        decision = decide(
+            reply,
+            events=batch.events,
+            attempt=attempt.number,
+            waited_s=self._clock.monotonic() - began,
+            policy=self._policy(),
+            jitter=self._clock.jitter(),
+            after_unknown=attempt.doubt,
+            now_wall_s=self._clock.wall(),
+        )
+        self.traffic.last_note = decision.note or self.traffic.last_note
+        return decision
+
+    def _policy(self) -> RetryPolicy:
+        policy = self._terms.policy
+        if any(status.isdigit() and status < "500" for status in self.traffic.status):
+            return policy
+        return replace(policy, budget_s=min(policy.budget_s, self._terms.first_budget_s))
+
+    def _fit_crew(self, reply: Reply, attempt: "_Attempt") -> None:
+        if self._terms.concurrency is not None or not attempt.out:
+            return
+        now_s = self._clock.monotonic()
+        if reply.status in _OVERLOADED or reply.failure in _SLOW:
+            self._crew = self._crew.overloaded(now_s=now_s, sent_s=attempt.sent_s)
+        elif reply.failure is None:
+            took_s = max(now_s - attempt.sent_s, 1e-6)
+            self._crew = self._crew.answered(took_s, in_flight=self._out + 1)
+        self._slots.resize(self._crew.allowed)
+
+    async def _turn(self) -> None:
+        """Wait for the moment to send.
+
+        Raises:
+            _WithdrawnError: Nothing more is to be sent.
+        """
+        async with self._turn_lock:
+            while not self._stop.asked:
+                wait_s = self._pacer.reserve()
+                if wait_s <= 0:
+                    return
+                await self._stop.sleep(wait_s)
+        raise _WithdrawnError
+
+    async def _wait(self, decision: Decision, attempt: "_Attempt") -> None:
+        self._answered.set()  # a batch that must wait says nothing of the others
+        if decision.act is Act.HOLD_ALL:
+            self._pacer.refused(sent_s=attempt.sent_s, wait_s=decision.wait_s)
+            self._tell(f"waiting {decision.wait_s:.0f} s: {decision.note}")
+        elif not await self._stop.sleep(decision.wait_s):
+            raise _WithdrawnError
+
+    async def _act(
+        self,
+        sender: Sender,
+        batch: Batch,
+        decision: Decision,
+        *,
+        doubt: bool,
+        others_passed: bool,
+    ) -> None:
+        match decision.act:
+            case Act.DELIVERED:
+                self._pacer.succeeded()
+                self.traffic.delivered += batch.events
+                self._refusals.delivered(batch.events)
+                self._receive(batch.delivered(doubt=doubt), batch, doubt=doubt)
+                self._settle_refusals()
+            case Act.REFUSED:
+                self._refuse(batch, decision, doubt=doubt)
+            case Act.NARROW:
+                await self._each(sender, list(batch.singles()), doubt=doubt)
+            case Act.HALVE:
+                await self._each(sender, list(batch.halves()), doubt=doubt)
+            case Act.STOP:
+                self._receive(batch.unsent(doubt=doubt), batch, doubt=doubt)
+                self._stop.ask(_fatal(decision))
+            case _:
+                self._park(batch, decision, doubt=doubt, others_passed=others_passed)
+
+    async def _each(self, sender: Sender, parts: list[Batch], *, doubt: bool) -> None:
+        for number, part in enumerate(parts):
+            try:
+                await self._settle(sender, part, doubt=doubt)
+            except asyncio.CancelledError:
+                for rest in parts[number + 1 :]:
+                    self._receive(rest.unsent(doubt=doubt), rest, doubt=doubt)
+                raise
+
+    def _refuse(self, batch: Batch, decision: Decision, *, doubt: bool) -> None:
+        words = decision.message or decision.note
+        violation = Violation(
+            code=self._terms.refused.code,
+            columns=(),
+            message=f"{self._terms.refused.message} {words}".strip(),
+            hint=self._terms.refused.hint,
+        )
+        notes = [batch.refusal_note(violation), *(batch.doubt_notes() if doubt else [])]
+        self._refusals.refused(_Refusal(batch, doubt=doubt, notes=notes))
+        if self._refusals.too_many:
+            self._stop.ask(_too_many_refused(decision.note))
+            return
+        self._settle_refusals()
+
+    def _settle_refusals(self, *, all_of_them: bool = False) -> None:
+        if self._canary and not all_of_them:
+            return
+        for entry in self._refusals.settled(all_of_them=all_of_them):
+            assert isinstance(entry, _Refusal)  # noqa: S101 - what `_refuse` put in
+            self.traffic.refused += 1
+            self._recorder.settle(entry.batch.refused(doubt=entry.doubt), notes=entry.notes)
+
+    def _judge_canary(self) -> None:
+        if self._refusals.canary_died and not self._stop.asked:
+            self._stop.ask(_canary_died(self.traffic.last_note))
+        else:
+            self._settle_refusals()
+
+    def _park(self, batch: Batch, decision: Decision, *, doubt: bool, others_passed: bool) -> None:
+        serial = self._terms.concurrency == 1
+        if serial or not others_passed:
+            self._receive(batch.unsent(doubt=doubt), batch, doubt=doubt)
+            self._stop.ask(_gave_up(decision.note))
+            return
+        receipt = batch.unsent(doubt=doubt, parked=True, held=batch.alone)
+        self._receive(receipt, batch, doubt=doubt)
+        self._tell(f"{batch.events} events put aside for a later run: {decision.note}")
+
+    def _receive(self, receipt: Receipt, batch: Batch, *, doubt: bool) -> None:
+        self._recorder.settle(receipt, notes=batch.doubt_notes() if doubt else ())
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """One request of a batch, as it goes.
+
+    Args:
+        number: From 1.
+        doubt: The outcome of an earlier attempt is unknown.
+        out: Bytes may have left, and no answer was judged yet.
+        sent_s: Monotonic time at which it left.
+    """
+
+    number: int
+    doubt: bool
+    out: bool = False
+    sent_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """A refusal that is not final yet."""
+
+    batch: Batch
+    doubt: bool
+    notes: list[Note]
+
+
+def _undone(entry: object) -> tuple[Receipt]:
+    assert isinstance(entry, _Refusal)  # noqa: S101 - what `_refuse` put in
+    return (entry.batch.unsent(doubt=entry.doubt),)
+
+
+def _fatal(decision: Decision) -> CredentialsError | UsageError:
+    if decision.stop is StopReason.CREDENTIALS:
+        return CredentialsError(
+            decision.note,
+            hint="check INGEST_API_KEY (the Event API key) and --region, then run the same command again",
+            code="credentials_refused",
+        )
+    return UsageError(
+        decision.note,
+        hint="check --region or --url, then run the same command again",
+        code="address_wrong",
+    )
+
+
+def _gave_up(note: str) -> StoppedError:
+    return StoppedError(
+        f"the API could not be reached for too long: {note}",
+        hint="nothing is lost; run the same command again to go on",
+        code="retries_exhausted",
+    )
+
+
+def _too_many_refused(note: str) -> GateError:
+    return GateError(
+        f"half of the last 300 events were refused by the API: {note}",
+        hint="mend the mapping; --max-rejects 100% sends on nevertheless",
+        code="too_many_refused",
+    )
+
+
+def _canary_died(note: str) -> GateError:
+    return GateError(
+        f"the API refused every event of the first batch, nothing was settled: {note}",
+        hint="mend the mapping; --max-rejects 100% sends on nevertheless",
+        code="first_batch_refused",
+    )
+
+
+def over_allowance(allowance: Allowance, counts: Counts) -> GateError | None:
+    """Give the error of the gate `--max-rejects`, if it fires."""
+    failed = counts.rejected + counts.refused
+    if not allowance.exceeded(failed=failed, read=counts.read):
+        return None
+    return GateError(
+        f"{failed:,} of {counts.read:,} records were rejected or refused, --max-rejects allows {allowance}",
+        hint="look at the reject report; raise --max-rejects to go on",
+        code="too_many_rejects",
+    )

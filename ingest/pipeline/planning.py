@@ -1,0 +1,80 @@
+"""The plan line: what goes where, in how many calls, and how long that takes at the limit."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from ingest.config import RunConfig
+from ingest.core.batching import MAX_BYTES
+from ingest.core.figures import duration
+from ingest.pipeline.payload import Prepared
+from ingest.pipeline.sources import Opened
+
+
+class Plan:
+    """Counts what is prepared and tells what is to be expected.
+
+    Args:
+        config: The limit, the endpoint and the batch size.
+        known: Fields that the API documents.
+    """
+
+    def __init__(self, config: RunConfig, *, known: Sequence[str]) -> None:
+        self._config = config
+        self._known = known
+        self._calls = 0
+        self._events = 0
+        self._from = self._to = 0
+
+    def add(self, prepared: Prepared) -> None:
+        """Count a chunk."""
+        chunk = prepared.state.chunk
+        self._from = self._from or chunk.start.offset
+        self._to = max(self._to, chunk.stop.offset)
+        self._events += len(prepared.payload.ends)
+        self._calls += sum(
+            1
+            for _ in prepared.payload.batches(
+                wrapper=self._config.endpoint.wrapper,
+                max_events=self._config.batch_size,
+                max_bytes=MAX_BYTES,
+                alone=prepared.state.progress.parked_again,
+            )
+        )
+
+    def facts(self, sources: Sequence[Opened], *, url: str | None = None) -> dict[str, Any]:
+        """Give the plan, JSON-able; `estimate` tells that not all was counted yet."""
+        share = self._share(sources)
+        calls, events = round(self._calls / share), round(self._events / share)
+        rate = self._config.rate
+        return {
+            "events": events,
+            "calls": calls,
+            "estimate": share < 1,
+            "rate": rate,
+            "duration_s": None if rate is None else round(calls / rate, 1),
+            "url": url,
+            "sends": [source.mapping.describe(self._known) for source in sources],
+        }
+
+    def _share(self, sources: Sequence[Opened]) -> float:
+        whole = sum(source.file.stat.size for source in sources) - self._from
+        if self._config.limit is not None or whole <= 0:
+            return 1.0
+        return max(min((self._to - self._from) / whole, 1.0), 1e-9)
+
+    def line(self, sources: Sequence[Opened], *, url: str | None = None) -> str:
+        """Give the plan in a line."""
+        facts = self.facts(sources, url=url)
+        about = "about " if facts["estimate"] else ""
+        parts = [*dict.fromkeys(facts["sends"])]
+        parts.append(
+            f"{about}{facts['events']:,} events in {about}{facts['calls']:,} calls{self._time(facts)}"
+        )
+        if url:
+            parts.append(f"to {url} (account {self._config.destination.account})")
+        return "; ".join(parts)
+
+    def _time(self, facts: dict[str, Any]) -> str:
+        if facts["duration_s"] is None:
+            return ", no limit"
+        return f", {duration(facts['duration_s'])} at {facts['rate']:g} calls/s"

@@ -1,0 +1,371 @@
+"""From bytes to payloads: frames, verdicts, segments and encoded events of one load.
+
+Blocking code, run in a thread by the engine. A chunk that the ledger knows is framed again within
+its recorded bounds and not judged again; what lies behind the last one is cut into new chunks.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from ingest.core.ledger import Progress
+from ingest.core.load import ChunkState, Findings, Load, Segment
+from ingest.core.mapping import EVENT_UUID, Kind
+from ingest.core.model import Chunk, Position, Reject, Severity, Stage, Violation
+from ingest.core.reject_id import reject_id
+from ingest.edges.encoder import Encoder, Mapped, uuid_series
+from ingest.edges.framing import Frame, Limits, ReadAt, frames
+from ingest.edges.report import write_segment
+from ingest.edges.validator import Kind as JsonKind
+from ingest.edges.validator import Validator, Verdict
+from ingest.pipeline.payload import Payload, Prepared, doubt_note
+from ingest.pipeline.sources import Opened, RuleBook
+
+Flags = npt.NDArray[np.bool_]
+
+_KINDS: dict[Kind, JsonKind] = {
+    Kind.TEXT: "text",
+    Kind.NUMBER: "number",
+    Kind.INTEGER: "integer",
+    Kind.BOOLEAN: "boolean",
+    Kind.JSON: "json",
+    Kind.DATE: "text",
+    Kind.LIST: "json",
+    Kind.SUBSCRIPTION: "json",
+}
+_NO_LIMITS = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What the chunks of one load have in common.
+
+    Args:
+        load: The load.
+        opened: Its source: columns, dialect, mapping.
+        read_at: Reads of the source that prove themselves.
+        book: The rules in force.
+        segments: Where the rejects of chunks are kept.
+        room: Bytes that one event may have in a request.
+        now: The moment against which times are judged.
+        limits: Of framing.
+    """
+
+    load: Load
+    opened: Opened
+    read_at: ReadAt
+    book: RuleBook
+    segments: Path
+    room: int
+    now: datetime
+    limits: Limits = _NO_LIMITS
+
+
+class Preparer:
+    """Prepares the chunks of one load, one after the other.
+
+    Args:
+        work: What they have in common.
+    """
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        mapping = work.opened.mapping
+        self._encoder = Encoder(mapping)
+        self._validator = Validator(
+            work.book.rules,
+            [field.name for field in mapping.fields],
+            codes=work.book.codes,
+            kinds={field.name: _KINDS[field.kind] for field in mapping.fields},
+        )
+
+    def all(self, states: Sequence[ChunkState], *, limit: int | None) -> Iterator[Prepared]:
+        """Yield what is left of the known chunks, then the new ones.
+
+        Args:
+            states: The chunks on record, in order.
+            limit: Records of the source beyond this are not read.
+        """
+        for state in states:
+            if not state.findings.judged:
+                yield self._judge_again(state)
+            elif state.progress.pending or state.progress.intent:
+                yield self._again(state)
+        yield from self._fresh(states, limit=limit)
+
+    # -- chunks ----------------------------------------------------------------------------
+
+    def _fresh(self, states: Sequence[ChunkState], *, limit: int | None) -> Iterator[Prepared]:
+        at = states[-1].chunk.stop if states else self._work.opened.start
+        chunk_id = states[-1].chunk.chunk_id + 1 if states else 0
+        left = None if limit is None else limit - at.record
+        if left is not None and left <= 0:
+            return
+        for frame in self._frames(at, stop=None, limit=left):
+            yield self._judge(Chunk(chunk_id, frame.start, frame.stop), frame, None)
+            chunk_id += 1
+
+    def _frames(self, at: Position, *, stop: int | None, limit: int | None) -> Iterator[Frame]:
+        work = self._work
+        return frames(
+            work.read_at,
+            size=work.load.identity.size,
+            start=at,
+            stop_offset=stop,
+            columns=work.opened.columns,
+            dialect=work.opened.dialect,
+            limits=work.limits,
+            max_records=limit,
+        )
+
+    def _frame(self, chunk: Chunk) -> Frame:
+        frame = next(iter(self._frames(chunk.start, stop=chunk.stop.offset, limit=None)))
+        if frame.stop != chunk.stop:
+            raise AssertionError(f"chunk {chunk.chunk_id} was framed differently before")
+        return frame
+
+    def _again(self, state: ChunkState) -> Prepared:
+        """Prepare what is pending of a judged chunk; intent that a crash left over is doubt."""
+        frame = self._frame(state.chunk)
+        mapped = self._encoder.map(frame.table)
+        lost = state.progress.intent
+        progress = state.progress.recover()
+        pending = _flags(progress.pending, frame.records)[frame.rows]
+        events = _Events(self._work, self._encoder, frame, mapped, state.chunk.chunk_id)
+        payload = events.payload(pending)
+        notes = [
+            doubt_note(state.chunk.chunk_id, record, payload.describe(record))
+            for record in np.flatnonzero(_flags(lost, frame.records)).tolist()
+        ]
+        return Prepared(replace(state, progress=progress), payload, tuple(notes))
+
+    def _judge_again(self, state: ChunkState) -> Prepared:
+        return self._judge(state.chunk, self._frame(state.chunk), state.progress.recover())
+
+    def _judge(self, chunk: Chunk, frame: Frame, before: Progress | None) -> Prepared:
+        mapped = self._encoder.map(frame.table)
+        verdict = self._validator.judge(mapped.table, mapped.misfits, now=self._work.now)
+        events = _Events(self._work, self._encoder, frame, mapped, chunk.chunk_id)
+        progress = before or Progress(frame.records)
+        settled = _flags(progress.delivered | progress.held, frame.records)
+        payload = events.payload(~verdict.rejected & ~settled[frame.rows])
+        too_large = _oversized(payload, room=self._work.room)
+        if too_large:
+            rejected = np.isin(frame.rows, too_large)
+            payload = events.payload(~verdict.rejected & ~settled[frame.rows] & ~rejected)
+        rejects = _Rejects(self._work, frame, verdict, too_large)
+        flags = rejects.flags & ~settled
+        progress = progress.judge_again(_bits(flags))
+        segment = self._segment(
+            chunk, [r for r in rejects.values() if flags[r.record - 1 - chunk.start.record]]
+        )
+        findings = rejects.findings(mapped, flags, segment)
+        return Prepared(ChunkState(chunk, progress, findings), payload)
+
+    def _segment(self, chunk: Chunk, rejects: list[Reject]) -> Segment | None:
+        if not rejects:
+            return None
+        name = f"{chunk.chunk_id:08d}-{self._work.load.fence:06d}.jsonl"
+        ref = write_segment(self._work.segments, name, rejects)
+        return Segment(ref.name, ref.bytes, ref.sha256, ref.rejects)
+
+
+class _Events:
+    """The events of one frame."""
+
+    def __init__(
+        self, work: Work, encoder: Encoder, frame: Frame, mapped: Mapped, chunk_id: int
+    ) -> None:
+        self._work = work
+        self._encoder = encoder
+        self._frame = frame
+        self._mapped = mapped
+        self._chunk_id = chunk_id
+
+    def payload(self, wanted: Flags) -> Payload:
+        """Encode the rows that are wanted."""
+        frame = self._frame
+        rows = frame.rows[wanted]
+        uuids = uuid_series(self._work.load.source_id, frame.offsets[rows])
+        encoded = self._encoder.encode(self._mapped.table.filter(pl.Series(wanted)), uuids=uuids)
+        return Payload(
+            chunk_id=self._chunk_id,
+            body=encoded.body,
+            ends=encoded.ends,
+            records=rows.tolist(),
+            describe=self.describe,
+        )
+
+    def describe(self, record: int) -> dict[str, object]:
+        """Give what reports need of a record of the frame."""
+        frame = self._frame
+        row = int(np.searchsorted(frame.rows, record))
+        offset, end = int(frame.offsets[record]), int(frame.ends[record])
+        given = (
+            self._mapped.table[EVENT_UUID][row]
+            if EVENT_UUID in self._mapped.table.columns
+            else None
+        )
+        made = uuid_series(self._work.load.source_id, frame.offsets[record : record + 1])[0]
+        return {
+            "line": int(frame.lines[record]),
+            "offset": offset,
+            "length": end - offset,
+            "event_uuid": given if given and given.strip() else made,
+            "cells": list(frame.table.row(row)),
+        }
+
+
+class _Rejects:
+    """The rejects of one frame: of reading, of the rules, and of the size."""
+
+    def __init__(
+        self,
+        work: Work,
+        frame: Frame,
+        verdict: Verdict,
+        too_large: Sequence[int],
+    ) -> None:
+        self._work = work
+        self._mapping = work.opened.mapping
+        self._frame = frame
+        self._verdict = verdict
+        self._too_large = frozenset(too_large)
+        self.flags = np.zeros(frame.records, dtype=np.bool_)
+        self.flags[[fault.record for fault in frame.faults]] = True
+        self.flags[frame.rows[verdict.rejected]] = True
+        self.flags[list(too_large)] = True
+
+    def values(self) -> Iterator[Reject]:
+        """Yield them in the order of their records."""
+        faults: dict[int, list[Any]] = {}
+        for fault in self._frame.faults:
+            faults.setdefault(fault.record, []).append(fault)
+        for record in np.flatnonzero(self.flags).tolist():
+            broken = faults.get(record)
+            yield self._broken(record, broken) if broken else self._ruled(record)
+
+    def _broken(self, record: int, faults: Sequence[Any]) -> Reject:
+        violations = tuple(
+            self._violation(fault.code, (fault.column,) if fault.column else (), fault.detail)
+            for fault in faults
+        )
+        return self._reject(record, Stage.READING, violations, cells=None, raw=faults[0].raw)
+
+    def _ruled(self, record: int) -> Reject:
+        row = int(np.searchsorted(self._frame.rows, record))
+        found = self._verdict.violations(row, severity=Severity.ERROR)
+        violations = [
+            self._violation(
+                code, tuple(c for field in fields for c in self._mapping.columns_of(field))
+            )
+            for code, fields in found
+        ]
+        if record in self._too_large:
+            violations.append(self._violation("event_too_large", ()))
+        cells = self._frame.table.row(row)
+        return self._reject(record, Stage.RULES, tuple(violations), cells=cells, raw=None)
+
+    def _violation(self, code: str, columns: tuple[str, ...], detail: str = "") -> Violation:
+        known = self._work.book.codes[code]
+        message = f"{known.message} {detail}".strip() if detail else known.message
+        return Violation(code, tuple(dict.fromkeys(columns)), message, known.hint)
+
+    def _reject(
+        self,
+        record: int,
+        stage: Stage,
+        violations: tuple[Violation, ...],
+        *,
+        cells: tuple[str | None, ...] | None,
+        raw: bytes | None,
+    ) -> Reject:
+        frame = self._frame
+        number = frame.start.record + record + 1
+        offset, end = int(frame.offsets[record]), int(frame.ends[record])
+        return Reject(
+            reject_id=reject_id(self._work.load.source_id, number),
+            record=number,
+            line=int(frame.lines[record]),
+            offset=offset,
+            length=end - offset,
+            stage=stage,
+            violations=violations,
+            cells=cells,
+            raw=raw,
+        )
+
+    def findings(self, mapped: Mapped, rejected: Flags, segment: Segment | None) -> Findings:
+        """Count what was found."""
+        frame, verdict = self._frame, self._verdict
+        sent = ~rejected[frame.rows]
+        codes = self._counted(verdict.errors(), ~sent)
+        for fault in frame.faults:
+            codes[fault.code] = codes.get(fault.code, 0) + 1
+        if self._too_large:
+            codes["event_too_large"] = len(self._too_large)
+        warnings = self._counted(verdict.warnings(), sent)
+        warned = np.zeros(frame.records, dtype=np.bool_)
+        warned[frame.rows[verdict.warned]] = True
+        for code, records in self._by_place().items():
+            warned[records] = True
+            count = int((~rejected[records]).sum())
+            warnings |= {code: count} if count else {}
+        first, last = _times(mapped.times, sent)
+        return Findings(
+            codes=codes,
+            warnings=warnings,
+            warned=int((warned & ~rejected).sum()),
+            blank_lines=frame.blank_lines,
+            first_time=first,
+            last_time=last,
+            segment=segment,
+            unterminated=frame.unterminated,
+        )
+
+    def _counted(self, codes: Iterable[str], rows: Flags) -> dict[str, int]:
+        counts = {code: int((self._verdict.rows_with(code) & rows).sum()) for code in codes}
+        return {code: count for code, count in counts.items() if count}
+
+    def _by_place(self) -> dict[str, npt.NDArray[np.int64]]:
+        """Warnings that hang on where a record stands."""
+        last = [self._frame.records - 1] if self._frame.unterminated else []
+        return {
+            "resynced": self._frame.resynced,
+            "last_line_unterminated": np.asarray(last, dtype=np.int64),
+        }
+
+
+def _times(times: pl.Series | None, wanted: Flags) -> tuple[str | None, str | None]:
+    if times is None:
+        return None, None
+    found = times.filter(pl.Series(wanted)).drop_nulls()
+    if found.is_empty():
+        return None, None
+    first, last = found.dt.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").gather(
+        [found.arg_min() or 0, found.arg_max() or 0]
+    )
+    return first, last
+
+
+def _oversized(payload: Payload, *, room: int) -> list[int]:
+    if len(payload.body) <= room:
+        return []
+    ends = np.asarray(payload.ends)
+    sizes = np.diff(ends, prepend=-1) - 1
+    return [payload.records[position] for position in np.flatnonzero(sizes > room).tolist()]
+
+
+def _bits(flags: Flags) -> int:
+    return int.from_bytes(np.packbits(flags, bitorder="little").tobytes(), "little")
+
+
+def _flags(bits: int, count: int) -> Flags:
+    packed = np.frombuffer(bits.to_bytes((count + 7) // 8, "little"), dtype=np.uint8)
+    return np.unpackbits(packed, count=count, bitorder="little").astype(np.bool_)

@@ -1,0 +1,125 @@
+"""Renders the reports of a load from its ledger and segments."""
+
+import heapq
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from ingest.core.load import ChunkState, Load, Note
+from ingest.core.model import Dialect, Doubt, Reject, Stage, Violation
+from ingest.core.reject_id import reject_id
+from ingest.edges.report import SegmentRef, read_segment, report_directory, safe_stem, write_reports
+
+
+def write_source_reports(
+    root: Path,
+    number: int,
+    *,
+    load: Load,
+    states: Sequence[ChunkState],
+    segments: Path,
+    refused: Iterable[Note],
+    doubtful: Iterable[Note],
+    run_id: str,
+    partial: bool,
+) -> dict[str, str | None]:
+    """Write the reports of one source and give their paths by kind.
+
+    Args:
+        root: The directory of reports.
+        number: Of the source in its run, from 1.
+        load: The load.
+        states: Its chunks.
+        segments: Where its segments are.
+        refused: Notes of refused records, in order.
+        doubtful: Notes of records in doubt, in order.
+        run_id: The run that renders.
+        partial: The run stopped before its end.
+    """
+    directory = report_directory(root, run_id, f"{number:02d}-{safe_stem(load.path)}")
+    paths = write_reports(
+        directory,
+        header=_texts(load.form["columns"]),
+        dialect=_dialect(load.form["dialect"]),
+        source_name=load.path,
+        run_id=run_id,
+        rejects=lambda: rejects_of(load, states, segments=segments, refused=refused),
+        doubts=lambda: doubts_of(states, doubtful),
+        partial=partial,
+    )
+    return {
+        "rejects_csv": str(paths.rejects_csv),
+        "rejects_xlsx": str(paths.rejects_xlsx),
+        "rejects_jsonl": str(paths.rejects_jsonl),
+        "doubt_csv": None if paths.doubt_csv is None else str(paths.doubt_csv),
+    }
+
+
+def rejects_of(
+    load: Load, states: Sequence[ChunkState], *, segments: Path, refused: Iterable[Note]
+) -> Iterator[Reject]:
+    """Yield all rejected and refused records in the order of their records."""
+    starts = {state.chunk.chunk_id: state.chunk.start.record for state in states}
+    by_rules = (
+        reject
+        for state in states
+        if (segment := state.findings.segment) is not None
+        for reject in read_segment(
+            segments,
+            SegmentRef(segment.name, segment.bytes, segment.sha256, segment.rejects),
+        )
+    )
+    by_api = (_refusal(load, note, first=starts[note.chunk_id]) for note in refused)
+    return heapq.merge(by_rules, by_api, key=lambda reject: reject.record)
+
+
+def _refusal(load: Load, note: Note, *, first: int) -> Reject:
+    body: Mapping[str, Any] = note.body
+    number = first + note.record + 1
+    return Reject(
+        reject_id=reject_id(load.source_id, number),
+        record=number,
+        line=body["line"],
+        offset=body["offset"],
+        length=body["length"],
+        stage=Stage.API,
+        violations=(Violation(body["code"], (), body["message"], body["hint"]),),
+        cells=tuple(body["cells"]),
+        raw=None,
+    )
+
+
+def doubts_of(states: Sequence[ChunkState], doubtful: Iterable[Note]) -> Iterator[Doubt]:
+    """Yield the records in doubt with the end that they met."""
+    by_chunk = {state.chunk.chunk_id: state for state in states}
+    for chunk_id, notes in groupby(doubtful, key=lambda note: note.chunk_id):
+        state = by_chunk[chunk_id]
+        for note in notes:
+            body: Mapping[str, Any] = note.body
+            yield Doubt(
+                record=state.chunk.start.record + note.record + 1,
+                line=body["line"],
+                offset=body["offset"],
+                event_uuid=body["event_uuid"],
+                end=_end_of(state, note.record),
+            )
+
+
+def _end_of(state: ChunkState, record: int) -> str:
+    progress = state.progress
+    ends = {
+        "delivered": progress.delivered,
+        "refused": progress.refused,
+        "rejected": progress.rejected,
+        "held": progress.held,
+    }
+    return next((end for end, bits in ends.items() if bits >> record & 1), "unsent")
+
+
+def _texts(values: object) -> list[str]:
+    return [str(value) for value in values] if isinstance(values, list | tuple) else []
+
+
+def _dialect(values: object) -> Dialect:
+    return Dialect(**values) if isinstance(values, dict) else Dialect()

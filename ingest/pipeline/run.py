@@ -1,0 +1,529 @@
+"""A run from its first look at the sources to its summary."""
+
+import asyncio
+import os
+import random
+import secrets
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, ExitStack
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ingest.config import SANDBOX_RATE, RunConfig
+from ingest.core.address import Address, address_of
+from ingest.core.batching import MAX_BYTES
+from ingest.core.ledger import Counts
+from ingest.core.load import ChunkState, Load, tally, total
+from ingest.core.model import Violation
+from ingest.core.outcome import RetryPolicy
+from ingest.edges.client import Client, route_to
+from ingest.edges.display import Display, Standing
+from ingest.edges.limit import SharedLimit, limit_file
+from ingest.edges.report import report_directory, write_summary
+from ingest.edges.source import ProvenReader
+from ingest.edges.store import RunRow, Store
+from ingest.engine.local import ahead
+from ingest.errors import IngestError, InterruptedRun, MismatchError, UsageError
+from ingest.pipeline.delivery import Clock, Delivery, Terms, Traffic, over_allowance
+from ingest.pipeline.payload import Prepared
+from ingest.pipeline.planning import Plan
+from ingest.pipeline.prepare import Preparer, Work
+from ingest.pipeline.recorder import Recorder
+from ingest.pipeline.reporting import write_source_reports
+from ingest.pipeline.sources import (
+    Found,
+    Opened,
+    RuleBook,
+    check_config,
+    find,
+    lock_file,
+    lock_load,
+    new_load,
+    opened,
+    rule_book,
+)
+from ingest.pipeline.stop import Stop
+from ingest.pipeline.summary import SourceResult, exit_code_of, status_of, summary_of
+
+DRAIN_S = 15.0
+"""Seconds that requests under way have after the first signal."""
+
+FIRST_BUDGET_S = 60.0
+"""Seconds for which a batch is tried while the API has not answered anything yet."""
+
+
+@dataclass(slots=True)
+class _Run:
+    """What one invocation has in its hands."""
+
+    config: RunConfig
+    book: RuleBook
+    run_id: str
+    started: datetime
+    began_s: float
+    display: Display
+    traffic: Traffic = field(default_factory=Traffic)
+    plan: dict[str, Any] = field(default_factory=dict)
+    results: list[SourceResult] = field(default_factory=list)
+    before: Counts = field(default_factory=Counts)
+    url: str | None = None
+
+    @property
+    def holder(self) -> str:
+        return f"pid {os.getpid()}, run {self.run_id}, since {self.started:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def run_command(config: RunConfig, *, as_json: bool) -> dict[str, Any]:
+    """Check and send all sources; give the summary.
+
+    Raises:
+        IngestError: Nothing was begun: a source, a setting or the ledger cannot be used.
+    """
+    run = _begin(config, as_json=as_json)
+    with ExitStack() as stack:
+        sources = stack.enter_context(opened(config, run.book))
+        report_directory(config.report_dir)
+        store = stack.enter_context(Store(config.state))
+        if config.key is not None:
+            store.vouch(config.destination, config.key, rekey=config.rekey)
+        stack.callback(run.display.end)
+        error = asyncio.run(_send_all(run, sources, store))
+        return _conclude(run, store, error)
+
+
+def check_command(config: RunConfig, *, as_json: bool) -> dict[str, Any]:
+    """Do all that `run_command` does, up to the socket; give the summary.
+
+    Raises:
+        IngestError: A source or a setting cannot be used.
+    """
+    run = _begin(config, as_json=as_json)
+    with ExitStack() as stack:
+        sources = stack.enter_context(opened(config, run.book))
+        report_directory(config.report_dir)
+        stack.callback(run.display.end)
+        plan = Plan(config, known=run.book.known)
+        for number, source in enumerate(sources, start=1):
+            run.results.append(_check_one(run, source, number, plan))
+        run.plan = plan.facts(sources)
+        run.display.tell(plan.line(sources))
+    code = exit_code_of(run.results, error=None, rejects_ok=config.rejects_ok, sends=False)
+    summary = _summary(run, error=None, exit_code=code)
+    _write_summary(run, summary)
+    return summary
+
+
+def _begin(config: RunConfig, *, as_json: bool) -> _Run:
+    started = datetime.now(UTC)
+    quiet = config.quiet or (as_json and not sys.stderr.isatty())
+    return _Run(
+        config=config,
+        book=rule_book(config),
+        run_id=f"{started:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}",
+        started=started,
+        began_s=time.monotonic(),
+        display=Display(sys.stderr, quiet=quiet, clock=time.monotonic),
+    )
+
+
+# -- check ---------------------------------------------------------------------------------
+
+
+def _check_one(run: _Run, source: Opened, number: int, plan: Plan) -> SourceResult:
+    load = new_load(source, run.config, run.book, source.file.identity())
+    load = replace(load, run_id=run.run_id)
+    with tempfile.TemporaryDirectory(prefix="ingest-check-") as directory:
+        work = _work(run, source, load, Path(directory))
+        states = []
+        for prepared in Preparer(work).all([], limit=run.config.limit):
+            states.append(prepared.state)
+            plan.add(prepared)
+        result = SourceResult(load, tuple(states), limited=run.config.limit is not None)
+        result.audit()
+        reports = write_source_reports(
+            run.config.report_dir,
+            number,
+            load=load,
+            states=states,
+            segments=Path(directory),
+            refused=(),
+            doubtful=(),
+            run_id=run.run_id,
+            partial=False,
+        )
+    return replace(result, reports=reports)
+
+
+def _work(run: _Run, source: Opened, load: Load, segments: Path) -> Work:
+    return Work(
+        load=load,
+        opened=source,
+        read_at=ProvenReader(source.file, load.identity),
+        book=run.book,
+        segments=segments,
+        room=MAX_BYTES - run.config.endpoint.wrapper.overhead,
+        now=run.started,
+    )
+
+
+# -- run -----------------------------------------------------------------------------------
+
+
+async def _send_all(run: _Run, sources: Sequence[Opened], store: Store) -> IngestError | None:
+    stop = Stop(tell=run.display.tell)
+    _on_signals(stop)
+    plan = Plan(run.config, known=run.book.known)
+    async with AsyncExitStack() as stack:
+        wire = _Wire(run, stack)
+        for number, source in enumerate(sources, start=1):
+            if stop.asked:
+                break
+            try:
+                await _send_one(run, source, number, store, wire=wire, stop=stop, plan=plan)
+            except IngestError as error:
+                stop.ask(error)
+    return stop.error
+
+
+def _on_signals(stop: Stop) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            continue  # nohup: the user wants it ignored
+        loop.add_signal_handler(number, _signalled, stop, number)
+
+
+def _signalled(stop: Stop, number: int) -> None:
+    error = InterruptedRun(
+        f"interrupted by {signal.Signals(number).name}",
+        signal_number=number,
+        hint="nothing is lost; run the same command again to go on",
+    )
+    stop.signal(error, drain_s=DRAIN_S)
+
+
+class _Wire:
+    """Where requests go: made when the first one is due."""
+
+    def __init__(self, run: _Run, stack: AsyncExitStack) -> None:
+        self._run = run
+        self._stack = stack
+        self._made: tuple[Callable[[], Client], SharedLimit] | None = None
+
+    def __call__(self) -> tuple[Callable[[], Client], SharedLimit]:
+        if self._made is None:
+            config = self._run.config
+            address = config.address or self._sandbox()
+            self._run.url = address.url(config.endpoint)
+            route = route_to(address, config.endpoint, key=config.key or "")
+            destination = config.destination
+            path = limit_file(
+                config.shared / "limits", origin=destination.origin, account=destination.account
+            )
+            limit = self._stack.enter_context(SharedLimit(path, rate=config.rate))
+            self._made = (lambda: Client(route)), limit
+        return self._made
+
+    def _sandbox(self) -> Address:
+        # Only where it is asked for.
+        from ingest.sandbox import BackgroundSandbox, SandboxError, SandboxOptions  # noqa: PLC0415
+
+        config = self._run.config
+        options = SandboxOptions.for_one_run(
+            config.state / "sandbox.sqlite3",
+            identity=config.identity,
+            identity_keys=config.identity_keys,
+        )
+        rate = 0.0 if config.rate is None else max(config.rate, SANDBOX_RATE)
+        options = replace(options, rate=rate)
+        try:
+            background = self._stack.enter_context(BackgroundSandbox(options))
+        except SandboxError as error:
+            raise UsageError(error.message, hint=error.hint, code="sandbox_failed") from error
+        return address_of(background.url)
+
+
+async def _send_one(
+    run: _Run,
+    source: Opened,
+    number: int,
+    store: Store,
+    *,
+    wire: _Wire,
+    stop: Stop,
+    plan: Plan,
+) -> None:
+    config = run.config
+    with ExitStack() as locks:
+        locks.enter_context(lock_file(config, source, holder=run.holder))
+        found = await asyncio.to_thread(
+            find, source, config, run.book, store, seen=lambda _: _obey(stop)
+        )
+        locks.enter_context(lock_load(config, source, found.load, holder=run.holder))
+        load, states, skipped = _take_up(run, source, found, store)
+        run.before += total(states)
+        if skipped is None:
+            load = (
+                store.claim(replace(load, run_id=run.run_id))
+                if load.load_id
+                else store.add_load(replace(load, run_id=run.run_id, fence=1))
+            )
+            try:
+                await _deliver(run, source, load, states, store, wire=wire, stop=stop, plan=plan)
+            finally:
+                run.results.append(_report(run, store, load, number, stop))
+        else:
+            run.results.append(_result(store, load, skipped=skipped))
+
+
+def _obey(stop: Stop) -> None:
+    if stop.error is not None:
+        raise stop.error
+
+
+def _take_up(
+    run: _Run, source: Opened, found: Found, store: Store
+) -> tuple[Load, list[ChunkState], str | None]:
+    """Decide what is to be done with a source that was found or is new."""
+    if found.new:
+        return found.load, [], None
+    states = store.chunks(found.load)
+    if found.grown and states and states[-1].findings.unterminated:
+        raise MismatchError(
+            f"{source.file.path} has grown after a last line that was not complete when it was read",
+            hint="put the original back, or send it as a load of its own: --as NAME",
+            code="source_grown_within_record",
+        )
+    load = check_config(found, source, run.config, run.book)
+    if run.config.rejudge:
+        judged = replace(load, fence=load.fence + 1)
+        states = [_unjudged(state) for state in states]
+        store.rejudge(judged, states)
+        return judged, states, None
+    result = SourceResult(load, tuple(states))
+    if not result.complete:
+        return load, states, None
+    if found.moved_from:
+        return load, states, f"same as {found.moved_from}, run {load.run_id}, nothing sent"
+    store.amend(load)
+    return load, states, f"already complete (run {load.run_id}), nothing sent"
+
+
+def _unjudged(state: ChunkState) -> ChunkState:
+    progress = state.progress.recover().judge_again(0)
+    findings = replace(state.findings, judged=False, codes={}, warnings={}, warned=0, segment=None)
+    return replace(state, progress=progress, findings=findings)
+
+
+async def _deliver(
+    run: _Run,
+    source: Opened,
+    load: Load,
+    states: Sequence[ChunkState],
+    store: Store,
+    *,
+    wire: _Wire,
+    stop: Stop,
+    plan: Plan,
+) -> None:
+    config = run.config
+    ledger = _Counting(run, load, states, stop)
+    connect, limit = wire()
+    recorder = Recorder(store, load, on_commit=ledger.committed)
+    delivery = Delivery(
+        _terms(run),
+        connect=connect,
+        pacer=limit,
+        recorder=recorder,
+        stop=stop,
+        clock=Clock(time.monotonic, time.time, random.random),
+        traffic=run.traffic,
+        tell=run.display.tell,
+    )
+    preparer = Preparer(_work(run, source, load, store.segments(load)))
+    run.display.begin(Path(source.file.path).name, records=None)
+    try:
+        async with ahead(preparer.all(states, limit=config.limit)) as feed:
+            await delivery.run(_announced(feed, run, source, plan))
+        source.file.look_again()
+    except* IngestError as group:
+        raise _first(group) from group
+    finally:
+        run.display.end()
+
+
+def _first(group: BaseExceptionGroup[IngestError]) -> IngestError:
+    for error in group.exceptions:
+        return _first(error) if isinstance(error, BaseExceptionGroup) else error
+    raise AssertionError("a group has members")
+
+
+async def _announced(
+    feed: AsyncIterator[Prepared], run: _Run, source: Opened, plan: Plan
+) -> AsyncGenerator[Prepared, None]:
+    """Say what is going to be sent before the first of it leaves."""
+    first = True
+    async for prepared in feed:
+        plan.add(prepared)
+        if first:
+            run.plan = plan.facts([source], url=run.url)
+            run.display.tell(plan.line([source], url=run.url))
+            first = False
+        yield prepared
+
+
+def _terms(run: _Run) -> Terms:
+    config = run.config
+    refused = run.book.codes["api_refused"]
+    return Terms(
+        wrapper=config.endpoint.wrapper,
+        max_events=config.batch_size,
+        max_bytes=MAX_BYTES,
+        concurrency=config.concurrency,
+        policy=RetryPolicy(budget_s=config.retry_budget_s),
+        first_budget_s=FIRST_BUDGET_S,
+        allowance=config.allowance,
+        refused=Violation(refused.code, (), refused.message, refused.hint),
+    )
+
+
+class _Counting:
+    """Keeps the counts of a load while it is sent, for the gate and the display."""
+
+    def __init__(self, run: _Run, load: Load, states: Sequence[ChunkState], stop: Stop) -> None:
+        self._run = run
+        self._load = load
+        self._stop = stop
+        self._counts = {state.chunk.chunk_id: state.counts() for state in states}
+        self._total = total(states)
+        self._bytes = states[-1].chunk.stop.offset if states else 0
+
+    def committed(self, states: Sequence[ChunkState]) -> None:
+        """Take in what a commit recorded."""
+        for state in states:
+            counts = state.counts()
+            self._total = self._total.instead(self._counts.get(state.chunk.chunk_id), counts)
+            self._counts[state.chunk.chunk_id] = counts
+            self._bytes = max(self._bytes, state.chunk.stop.offset)
+        error = over_allowance(self._run.config.allowance, self._total)
+        if error is not None:
+            self._stop.ask(error)
+        self._run.display.show(
+            Standing(
+                bytes_done=self._bytes,
+                bytes_all=self._load.identity.size,
+                read=self._total.read,
+                delivered=self._total.delivered,
+                rejected=self._total.rejected + self._total.refused,
+            )
+        )
+
+
+# -- the end -------------------------------------------------------------------------------
+
+
+def _result(store: Store, load: Load, *, skipped: str | None) -> SourceResult:
+    refusals = tally({str(note.body["code"]): 1} for note in store.notes(load, "refused"))
+    return SourceResult(
+        load,
+        tuple(store.chunks(load)),
+        refusals=refusals,
+        skipped=skipped,
+        reports=_last_reports(load),
+    )
+
+
+def _last_reports(load: Load) -> dict[str, str | None]:
+    names = ("rejects_csv", "rejects_xlsx", "rejects_jsonl", "doubt_csv")
+    if not load.reports:
+        return dict.fromkeys(names)
+    paths = {name: Path(load.reports) / name.replace("_", ".") for name in names}
+    return {name: str(path) if path.exists() else None for name, path in paths.items()}
+
+
+def _report(run: _Run, store: Store, load: Load, number: int, stop: Stop) -> SourceResult:
+    result = _result(store, load, skipped=None)
+    result.audit()
+    reports = write_source_reports(
+        run.config.report_dir,
+        number,
+        load=load,
+        states=result.states,
+        segments=store.segments(load),
+        refused=store.notes(load, "refused"),
+        doubtful=store.notes(load, "doubt"),
+        run_id=run.run_id,
+        partial=stop.asked or not result.complete,
+    )
+    directory = os.path.realpath(Path(str(reports["rejects_csv"])).parent)
+    load = replace(load, reports=directory)
+    store.amend(load)
+    return replace(result, load=load, reports=reports)
+
+
+def _conclude(run: _Run, store: Store, error: IngestError | None) -> dict[str, Any]:
+    code = exit_code_of(run.results, error=error, rejects_ok=run.config.rejects_ok, sends=True)
+    summary = _summary(run, error=error, exit_code=code)
+    if any(result.skipped is None for result in run.results):
+        _write_summary(run, summary)
+    store.record_run(
+        RunRow(
+            run_id=run.run_id,
+            started_at=summary["started_at"],
+            finished_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            status=status_of(code),
+            exit_code=code,
+            summary=summary,
+        ),
+        [result.load for result in run.results],
+    )
+    return summary
+
+
+def _summary(run: _Run, *, error: IngestError | None, exit_code: int) -> dict[str, Any]:
+    config = run.config
+    directory = run.config.report_dir / run.run_id
+    worked = any(result.skipped is None for result in run.results)
+    return summary_of(
+        run.results,
+        run={
+            "run_id": run.run_id,
+            "started_at": run.started.isoformat(timespec="milliseconds"),
+            "duration_s": round(time.monotonic() - run.began_s, 3),
+        },
+        error=error,
+        exit_code=exit_code,
+        destination={
+            "url": run.url or (config.address.url(config.endpoint) if config.address else None),
+            "endpoint": config.endpoint.value,
+            "account": config.destination.account,
+        },
+        plan=run.plan,
+        before=run.before,
+        requests={
+            "sent": run.traffic.sent,
+            "retried": run.traffic.retried,
+            "status": dict(run.traffic.status),
+        },
+        reports={
+            "directory": str(directory) if worked else _last_directory(run.results),
+            "html": None,
+            "summary": str(directory / "summary.json") if worked else None,
+        },
+    )
+
+
+def _last_directory(results: Sequence[SourceResult]) -> str | None:
+    places = [result.load.reports for result in results if result.load.reports]
+    return str(Path(places[-1]).parent) if places else None
+
+
+def _write_summary(run: _Run, summary: dict[str, Any]) -> None:
+    directory = report_directory(run.config.report_dir, run.run_id)
+    write_summary(directory / "summary.json", summary)

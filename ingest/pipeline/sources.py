@@ -1,0 +1,289 @@
+"""From paths to loads: what a source is, whether it is known, and what may be done with it.
+
+A load is found by content, not by path. In this order:
+
+1. the file was not touched since the ledger last saw it: the load it belongs to;
+2. its whole content has a load here: the same source, whatever its path;
+3. it begins with all that a load has seen, and goes on: that source has grown;
+4. its path has a load, and neither holds: it was changed, which is refused;
+5. else it is new.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ingest.config import RunConfig
+from ingest.core import identity as ids
+from ingest.core.load import Identity, Load
+from ingest.core.mapping import Mapping as FieldMapping
+from ingest.core.model import Dialect, Json, Position
+from ingest.core.planning import plan
+from ingest.core.rules import Code, Rule, catalogue, digest, json_fields, known_fields, rules_of
+from ingest.edges.framing import read_header, sniff
+from ingest.edges.source import LocalFile, Seen, hold
+from ingest.edges.store import Store
+from ingest.edges.validator import load_documents
+from ingest.errors import MismatchError, UsageError
+
+IDENTITY_FIELDS = ("customer_id", "email", "device_id", "cookie", "group_id")
+"""Fields of which one is needed (contract: identity)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RuleBook:
+    """The rules in force.
+
+    Args:
+        rules: Compiled by the validator.
+        codes: Every reason code, with its texts and severity in force.
+        known: Fields that the API documents.
+        nested: Those of them that are arrays or objects.
+        identity: Fields of which one is needed; empty where none is.
+    """
+
+    rules: tuple[Rule, ...]
+    codes: Mapping[str, Code]
+    known: tuple[str, ...]
+    nested: frozenset[str]
+    identity: tuple[str, ...]
+
+
+def rule_book(config: RunConfig) -> RuleBook:
+    """Read the schemas and give the rules that are in force.
+
+    Raises:
+        UsageError: A schema or a setting of severities does not hold.
+    """
+    documents: dict[str, Json] = load_documents()
+    names = (*IDENTITY_FIELDS, *config.identity_keys)
+    rules = rules_of(
+        documents,
+        identity="page" if config.identity == "page" else "strict",
+        identity_keys=config.identity_keys,
+        strict=config.strict,
+    )
+    return RuleBook(
+        rules=rules,
+        codes=catalogue(documents, strict=config.strict),
+        known=tuple(dict.fromkeys((*known_fields(documents), *config.identity_keys))),
+        nested=json_fields(documents),
+        identity=() if config.identity == "page" else names,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A source whose header was read and fits the flags; nothing else was read yet."""
+
+    file: LocalFile
+    dialect: Dialect
+    columns: tuple[str, ...]
+    start: Position
+    mapping: FieldMapping
+
+    @property
+    def form(self) -> dict[str, Any]:
+        """How it is read, as JSON-able values."""
+        start, dialect = self.start, self.dialect
+        return {
+            "columns": list(self.columns),
+            "start": [start.offset, start.record, start.line, start.resync_until],
+            "dialect": {name: getattr(dialect, name) for name in dialect.__slots__},
+        }
+
+
+@contextmanager
+def opened(config: RunConfig, book: RuleBook) -> Iterator[list[Opened]]:
+    """Open all sources and read their headers; refuse before anything else is read.
+
+    Raises:
+        UsageError: A source cannot be used as it is; the hint has what to type.
+    """
+    with ExitStack() as stack:
+        yield [_open(stack.enter_context(LocalFile(path)), config, book) for path in config.sources]
+
+
+def _open(file: LocalFile, config: RunConfig, book: RuleBook) -> Opened:
+    size = file.stat.size
+    header = read_header(file.read_raw, size=size, dialect=sniff(file.read_raw, size=size))
+    if "_reject_id" in header.columns:
+        raise UsageError(
+            f"{file.path} is a report of rejected records",
+            hint=f"mend it and send it with: ingest retry {file.path}",
+            code="source_is_report",
+        )
+    mapping = plan(
+        header.columns,
+        config.mapping,
+        known_fields=book.known,
+        json_fields=book.nested,
+        identity_fields=book.identity,
+    )
+    return Opened(file, header.dialect, header.columns, header.start, mapping)
+
+
+def config_of(opened: Opened, config: RunConfig, book: RuleBook) -> dict[str, Any]:
+    """Give all that decides the content of events and verdicts, as JSON-able values."""
+    return {
+        "mapping": opened.mapping.as_json(),
+        "rules": digest(book.rules),
+        "identity": [config.identity, *config.identity_keys],
+    }
+
+
+def digest_of(config: Mapping[str, Any]) -> str:
+    """Give the SHA-256 of a configuration, hexadecimal."""
+    text = json.dumps(config, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the ledger knows of a source.
+
+    Args:
+        load: Its load; with the number 0 where it is new.
+        grown: It has grown since it was last seen.
+        moved_from: The other path under which the same bytes were loaded; empty if none.
+    """
+
+    load: Load
+    grown: bool = False
+    moved_from: str = ""
+
+    @property
+    def new(self) -> bool:
+        """Whether the ledger has never seen it."""
+        return self.load.load_id == 0
+
+
+def find(opened: Opened, config: RunConfig, book: RuleBook, store: Store, *, seen: Seen) -> Found:
+    """Find the load of a source, or make one that is not recorded yet.
+
+    Raises:
+        MismatchError: The file at this path was changed since it was read.
+    """
+    loads = [load for load in store.loads(config.destination) if load.name == config.name]
+    for load in loads:
+        if load.identity.stat.proves_unchanged(opened.file.stat):
+            return _known(opened, load, load.identity)
+    identity = opened.file.identity(seen=seen)
+    for load in loads:
+        if _same_content(load.identity, identity):
+            return _known(opened, load, replace(load.identity, stat=identity.stat))
+    for load in loads:
+        if _begins_with(opened.file, load.identity, identity):
+            grown = replace(
+                identity, first_size=load.identity.first_size, fingerprint=load.identity.fingerprint
+            )
+            return replace(_known(opened, load, grown), grown=True)
+    for load in loads:
+        if load.path == opened.file.absolute:
+            raise _changed(opened.file, load)
+    return Found(new_load(opened, config, book, identity))
+
+
+def new_load(opened: Opened, config: RunConfig, book: RuleBook, identity: Identity) -> Load:
+    """Give the load of a source that is seen for the first time."""
+    settings = config_of(opened, config, book)
+    return Load(
+        load_id=0,
+        destination=config.destination,
+        source_id=ids.source_id(identity.fingerprint, config.name or None),
+        name=config.name,
+        path=opened.file.absolute,
+        identity=identity,
+        form=opened.form,
+        config_digest=digest_of(settings),
+        config=settings,
+    )
+
+
+def _known(opened: Opened, load: Load, identity: Identity) -> Found:
+    elsewhere = load.path != opened.file.absolute
+    same_file = Path(load.path).exists() and elsewhere
+    return Found(
+        replace(load, identity=identity, path=load.path if same_file else opened.file.absolute),
+        moved_from=load.path if same_file else "",
+    )
+
+
+def _same_content(recorded: Identity, now: Identity) -> bool:
+    return recorded.size == now.size and recorded.blocks == now.blocks
+
+
+def _begins_with(file: LocalFile, recorded: Identity, now: Identity) -> bool:
+    if not 0 < recorded.size < now.size:
+        return False
+    return file.prefix_matches(recorded.size, recorded.blocks, now=now.blocks)
+
+
+def _changed(file: LocalFile, load: Load) -> MismatchError:
+    size, was = file.stat.size, load.identity.size
+    what = "is shorter than" if size < was else "was changed since"
+    then = "when it was read" if size < was else "it was read"
+    return MismatchError(
+        f"{file.path} {what} {then} (run {load.run_id})",
+        hint="put the original back, or send it as a load of its own: --as NAME",
+        code="source_changed",
+    )
+
+
+def check_config(found: Found, opened: Opened, config: RunConfig, book: RuleBook) -> Load:
+    """Give the load with the configuration of today, if it may go on with it.
+
+    Raises:
+        MismatchError: Its mapping or rules differ and `--rejudge` is not given.
+    """
+    settings = config_of(opened, config, book)
+    load = found.load
+    if load.config_digest == digest_of(settings) and load.form == opened.form:
+        return load
+    if not config.rejudge or load.form != opened.form:
+        raise MismatchError(
+            f"{opened.file.path} was begun with {_differences(load, settings, opened)}",
+            hint=(
+                "use the flags of then; --rejudge judges what was not delivered again under these;"
+                " --as NAME sends all of it as a load of its own"
+            ),
+            code="config_changed",
+        )
+    return replace(load, config=settings, config_digest=digest_of(settings))
+
+
+def _differences(load: Load, settings: Mapping[str, Any], opened: Opened) -> str:
+    words = {
+        "mapping": "another mapping",
+        "rules": "other rules",
+        "identity": "other identity rules",
+    }
+    found = [text for name, text in words.items() if load.config.get(name) != settings[name]]
+    if load.form != opened.form:
+        found.append("another way of reading it")
+    return " and ".join(found) or "another configuration"
+
+
+def lock_file(config: RunConfig, opened: Opened, *, holder: str) -> AbstractContextManager[None]:
+    """Hold the file itself for this destination: by device and inode, whatever its path."""
+    stat = opened.file.stat
+    return _lock(config, opened, f"file\n{stat.device}\n{stat.inode}", holder=holder)
+
+
+def lock_load(
+    config: RunConfig, opened: Opened, load: Load, *, holder: str
+) -> AbstractContextManager[None]:
+    """Hold the load: the same bytes under another path are the same load."""
+    return _lock(config, opened, f"load\n{load.source_id}", holder=holder)
+
+
+def _lock(
+    config: RunConfig, opened: Opened, key: str, *, holder: str
+) -> AbstractContextManager[None]:
+    text = f"{key}\n{config.destination.origin}\n{config.destination.account}"
+    name = hashlib.sha256(text.encode()).hexdigest()[:32]
+    return hold(config.shared / "locks", name, what=opened.file.path, holder=holder)

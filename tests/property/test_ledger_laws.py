@@ -1,0 +1,54 @@
+"""Laws of the ledger, whatever happens in whatever order."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest.core.ledger import Progress, Receipt, everyone
+
+ENDS = ("delivered", "refused", "unsent")
+
+
+@st.composite
+def histories(draw):
+    """A chunk, its verdict, and steps: intents, receipts in any order, crashes."""
+    total = draw(st.integers(0, 40))
+    rejected = draw(st.integers(0, everyone(total)))
+    steps = draw(st.lists(st.tuples(st.sampled_from(["intend", "settle", "crash"]), st.randoms())))
+    return total, rejected, steps
+
+
+def _settle(progress, chance):
+    records = progress.intent & chance.getrandbits(max(progress.total, 1))
+    ends = dict.fromkeys(ENDS, 0)
+    for position in range(progress.total):
+        if records >> position & 1:
+            ends[chance.choice(ENDS)] |= 1 << position
+    doubt = records & chance.getrandbits(max(progress.total, 1))
+    return progress.fold(Receipt(0, 0, records, **ends, doubt=doubt))
+
+
+def _step(progress, kind, chance):
+    if kind == "intend":
+        return progress.intend(progress.pending & chance.getrandbits(max(progress.total, 1)))
+    return _settle(progress, chance) if kind == "settle" else progress.recover()
+
+
+@given(histories())
+def test_settled_and_gaps_are_everyone_after_any_history(history):
+    """Each record is in exactly one of rejected, delivered, refused, pending; doubt never falls."""
+    total, rejected, steps = history
+    progress = Progress(total, rejected=rejected)
+    for kind, chance in steps:
+        after = _step(progress, kind, chance)
+
+        assert after.rejected == rejected
+        assert after.delivered & progress.delivered == progress.delivered
+        assert after.refused & progress.refused == progress.refused
+        assert after.doubt & progress.doubt == progress.doubt
+        progress = after
+
+        ends = [progress.rejected, progress.delivered, progress.refused, progress.pending]
+        assert sum(ends) == everyone(total)
+        counts = progress.counts()
+        assert counts.read == total
+        assert counts.unsent == progress.pending.bit_count()

@@ -17,7 +17,9 @@ def as_json(summary: Mapping[str, Any]) -> str:
 
 def as_text(summary: Mapping[str, Any], *, sends: bool) -> str:
     """Give the summary for a person."""
-    lines = [_headline(summary, sends=sends), *_ends(summary, sends=sends)]
+    lines = [_headline(summary, sends=sends)]
+    if summary["sources"]:
+        lines += _ends(summary, sends=sends)
     lines += _codes("rejected or refused for", summary["codes"])
     lines += _codes("sent with a warning of" if sends else "a warning of", summary["warnings"])
     lines += _sources(summary)

@@ -71,6 +71,7 @@ class RecordScanner:
         self._quote = dialect.quote.encode("ascii")
         self._universal = universal
         self._stops = re.compile(b"[" + re.escape(self._quote) + rb"\r\n]")
+        self._quotes = re.compile(b"(?:" + re.escape(self._quote) + b")+")
         # The held CR makes sure that a block never ends between CR and LF.
         self._line_end = re.compile(rb"\r\n?|\n" if universal else rb"\r?\n")
         self._state = _State.OUTSIDE
@@ -129,8 +130,13 @@ class RecordScanner:
         found = data.find(self._quote, at)
         if found < 0:
             return len(data)
-        self._state = _State.AFTER_QUOTE
-        return found + 1
+        # Of a run of quotes each two are one; an odd one over closes, or is half of a pair that
+        # the next block completes.
+        match = self._quotes.match(data, found)
+        end = match.end() if match else found + 1
+        if (end - found) % 2:
+            self._state = _State.AFTER_QUOTE
+        return end
 
     def _after_quote(self, data: bytes, at: int) -> tuple[int, RecordEnd | None]:
         byte = data[at]

@@ -12,3 +12,8 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes % 60} min"
     return f"{minutes} min {whole % 60} s" if minutes else f"{whole} s"
+
+
+def counted(number: int, noun: str) -> str:
+    """Give a count for a person: `1 call`, `1,334 calls`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -27,6 +27,8 @@ from ingest.pipeline.stop import Stop
 
 _OVERLOADED = {429, 503}
 _SLOW = {Failure.READ_TIMEOUT, Failure.DEADLINE}
+_NEAR_S = 1.0
+_MOST_NEAR = 1000.0
 _WINDOW_S = 0.2, 1.0
 _WINDOW_MOST = 2048
 
@@ -48,8 +50,11 @@ class Sender(Protocol):
 class Pacer(Protocol):
     """The account's limit: the shared one, or one on a virtual clock."""
 
+    def peek(self) -> float:
+        """Give the seconds until a request may leave; 0.0 when one may at this moment."""
+
     def reserve(self) -> float:
-        """Give 0.0 when a request may leave at this moment, else seconds to wait."""
+        """The same, and take the moment where the answer is 0.0."""
 
     def refused(self, *, sent_s: float, wait_s: float) -> None:
         """Take in a 429: nobody sends for a while."""
@@ -90,6 +95,7 @@ class Terms:
         first_budget_s: The budget of a batch while no answer has come yet: to fail fast where
             nobody listens.
         allowance: How much may fail.
+        rate: Calls a second; infinite without a limit.
         refused: The code, message and hint of a refusal, the message to be filled in.
     """
 
@@ -100,6 +106,7 @@ class Terms:
     policy: RetryPolicy
     first_budget_s: float
     allowance: Allowance
+    rate: float
     refused: Violation
 
 
@@ -164,6 +171,9 @@ class Delivery:
         self._out = 0
         self._window = self._slots.size
         self._turn_lock = asyncio.Lock()
+        # Those who wait for their turn on an open connection wait a second at most: a server
+        # closes connections that idle.
+        self._near = asyncio.Semaphore(max(int(min(terms.rate, _MOST_NEAR)), 1))
         self._canary = True
 
     # -- the run of one load ---------------------------------------------------------------
@@ -326,6 +336,7 @@ class Delivery:
                     break
                 await self._wait(decision, attempt)
         except (asyncio.CancelledError, _WithdrawnError) as ended:
+            attempt.give_up(self._near)
             doubt = attempt.doubt or attempt.out
             self._receive(batch.unsent(doubt=doubt), batch, doubt=doubt)
             if isinstance(ended, asyncio.CancelledError):
@@ -339,17 +350,16 @@ class Delivery:
     ) -> Decision:
         async def permit() -> None:
             await self._turn()
-            attempt.out = True
-            attempt.sent_s = self._clock.monotonic()
+            attempt.leave(self._near, now_s=self._clock.monotonic())
             self._out += 1
             self.traffic.sent += 1
             self.traffic.retried += attempt.number > 1
 
-        if self._stop.asked:
-            raise _WithdrawnError
+        await self._come_near(attempt)
         try:
             reply = await sender.send(batch.body, permit=permit)
         finally:
+            attempt.give_up(self._near)
             self._out -= attempt.out
         self.traffic.status[str(reply.status or reply.failure)] += 1
         self._fit_crew(reply, attempt)
@@ -382,6 +392,19 @@ class Delivery:
             took_s = max(now_s - attempt.sent_s, 1e-6)
             self._crew = self._crew.answered(took_s, in_flight=self._out + 1)
         self._slots.resize(self._crew.allowed)
+
+    async def _come_near(self, attempt: "_Attempt") -> None:
+        """Wait until the turn is near enough to have a connection opened for it.
+
+        Raises:
+            _WithdrawnError: Nothing more is to be sent.
+        """
+        await self._near.acquire()
+        attempt.near = True
+        while not self._stop.asked and (wait_s := self._pacer.peek()) > _NEAR_S:
+            await self._stop.sleep(wait_s - _NEAR_S)
+        if self._stop.asked:
+            raise _WithdrawnError
 
     async def _turn(self) -> None:
         """Wait for the moment to send.
@@ -493,13 +516,26 @@ class _Attempt:
         number: From 1.
         doubt: The outcome of an earlier attempt is unknown.
         out: Bytes may have left, and no answer was judged yet.
+        near: It waits for its turn on an open connection, or is about to.
         sent_s: Monotonic time at which it left.
     """
 
     number: int
     doubt: bool
     out: bool = False
+    near: bool = False
     sent_s: float = 0.0
+
+    def leave(self, near: asyncio.Semaphore, *, now_s: float) -> None:
+        """The request leaves at this moment."""
+        self.give_up(near)
+        self.out, self.sent_s = True, now_s
+
+    def give_up(self, near: asyncio.Semaphore) -> None:
+        """Make room for the next one that waits for its turn."""
+        if self.near:
+            self.near = False
+            near.release()
 
 
 @dataclass(frozen=True, slots=True)

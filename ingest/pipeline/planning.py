@@ -5,7 +5,7 @@ from typing import Any
 
 from ingest.config import RunConfig
 from ingest.core.batching import MAX_BYTES
-from ingest.core.figures import duration
+from ingest.core.figures import counted, duration
 from ingest.pipeline.payload import Prepared
 from ingest.pipeline.sources import Opened
 
@@ -68,7 +68,8 @@ class Plan:
         about = "about " if facts["estimate"] else ""
         parts = [*dict.fromkeys(facts["sends"])]
         parts.append(
-            f"{about}{facts['events']:,} events in {about}{facts['calls']:,} calls{self._time(facts)}"
+            f"{about}{counted(facts['events'], 'event')} in"
+            f" {about}{counted(facts['calls'], 'call')}{self._time(facts)}"
         )
         if url:
             parts.append(f"to {url} (account {self._config.destination.account})")

@@ -1,6 +1,7 @@
 """A run from its first look at the sources to its summary."""
 
 import asyncio
+import math
 import os
 import random
 import secrets
@@ -389,6 +390,7 @@ def _terms(run: _Run) -> Terms:
         policy=RetryPolicy(budget_s=config.retry_budget_s),
         first_budget_s=FIRST_BUDGET_S,
         allowance=config.allowance,
+        rate=config.rate or math.inf,
         refused=Violation(refused.code, (), refused.message, refused.hint),
     )
 

@@ -105,7 +105,16 @@ def opened(config: RunConfig, book: RuleBook) -> Iterator[list[Opened]]:
         UsageError: A source cannot be used as it is; the hint has what to type.
     """
     with ExitStack() as stack:
-        yield [_open(stack.enter_context(LocalFile(path)), config, book) for path in config.sources]
+        files = [stack.enter_context(LocalFile(path)) for path in config.sources]
+        yield [_named(file, config, book) for file in files]
+
+
+def _named(file: LocalFile, config: RunConfig, book: RuleBook) -> Opened:
+    try:
+        return _open(file, config, book)
+    except UsageError as error:
+        message = error.message if file.path in error.message else f"{file.path}: {error.message}"
+        raise UsageError(message, hint=error.hint, code=error.code) from error
 
 
 def _open(file: LocalFile, config: RunConfig, book: RuleBook) -> Opened:

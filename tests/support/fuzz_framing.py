@@ -56,6 +56,7 @@ def make_case(seed: int) -> Case:
         data = data[: rng.randrange(len(data)) + 1]
     limits = Limits(
         chunk_bytes=rng.choice([1, 2, 3, 5, 8, 13, 30, 64, 200, 1000, 1 << 20]),
+        chunk_records=rng.choice([1, 2, 7, 100_000]),
         window_bytes=rng.choice([1, 4, 16, 64, 1 << 18]),
         max_record_bytes=rules.cap,
     )

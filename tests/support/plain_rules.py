@@ -273,7 +273,7 @@ def iso_time(text: str) -> datetime | None:
     seconds = _seconds(clock, extended=extended) if mark else 0.0
     if seconds is None:
         return None
-    return datetime(year or 1, month, on, tzinfo=UTC) + timedelta(seconds=seconds)
+    return datetime(year or 4, month, on, tzinfo=UTC) + timedelta(seconds=seconds)
 
 
 def _seconds(clock: str, *, extended: bool) -> float | None:

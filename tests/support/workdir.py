@@ -141,15 +141,16 @@ def good(number: int, *, event: str = "shop_visit", note: str = "") -> Row:
     return Row(f"{event},{who},{when},{note or f'note {number}'}".encode(), who=who)
 
 
-def bad(number: int) -> Row:
-    """A record that must be rejected, of one of five kinds."""
+def bad(number: int, *, anyone: bool = False) -> Row:
+    """A record that must be rejected, of one of five kinds; `anyone`: by `--identity page` too."""
     who, when = f"customer-{number:05d}", "2024-03-01T00:00:00Z"
+    nobody = Row(f"shop_visit,,{when},x".encode(), ("identity_missing",))
     kinds = (
         Row(f"shop.visit,{who},{when},x".encode(), ("event_has_period",)),
-        Row(f"shop_visit,,{when},x".encode(), ("identity_missing",)),
         Row(f"shop_visit,{who},{when}".encode(), ("row_too_few_fields",)),
         Row(f"shop_visit,{who},{when},x,y".encode(), ("row_too_many_fields",)),
         Row(f"shop_visit,{who},{when},".encode() + b"\xff\xfe", ("utf8_invalid",)),
+        *(() if anyone else (nobody,)),
     )
     return kinds[number % len(kinds)]
 
@@ -159,10 +160,14 @@ def refused_by_server(number: int) -> Row:
     return Row(f"shop_visit,,2024-03-01T00:00:00Z,nobody {number}".encode(), refused=True)
 
 
-def some(count: int, *, bad_every: int = 0, note: str = "") -> tuple[Row, ...]:
+def some(
+    count: int, *, bad_every: int = 0, anyone: bool = False, note: str = ""
+) -> tuple[Row, ...]:
     """A number of records, each so-many-th of them bad."""
     return tuple(
-        bad(n // bad_every) if bad_every and n % bad_every == bad_every // 2 else good(n, note=note)
+        bad(n // bad_every, anyone=anyone)
+        if bad_every and n % bad_every == bad_every // 2
+        else good(n, note=note)
         for n in range(count)
     )
 
@@ -401,11 +406,11 @@ def assert_summary_form(done: Done) -> None:
     assert set(summary["destination"]) == {"url", "endpoint", "account"}
     assert set(summary["requests"]) == {"sent", "retried", "status"}
     assert set(summary["reports"]) == {"directory", "html", "summary"}
+    assert set(summary["error"]) == {"code", "message", "hint"}
     if done.code in {0, 3}:
-        assert summary["error"] is None
+        assert summary["error"] == {"code": "", "message": "", "hint": ""}
         assert summary["reason"] is None
     else:
-        assert set(summary["error"]) == {"code", "message", "hint"}
         assert summary["error"]["code"]
         assert summary["error"]["message"] == summary["reason"]
     for source in summary["sources"]:

@@ -72,8 +72,10 @@ class Free:
     def __init__(self):
         self.held = []
 
-    def reserve(self):
+    def peek(self):
         return 0.0
+
+    reserve = peek
 
     def refused(self, *, sent_s, wait_s):
         self.held.append(wait_s)
@@ -125,6 +127,7 @@ def deliver(store, api, chunks, *, concurrency=3, allowance=None, max_events=4, 
         first_budget_s=1e9,
         policy=RetryPolicy(base_s=0.01, cap_s=0.01, budget_s=150.0),
         allowance=allowance or Allowance(),
+        rate=float("inf"),
         refused=Violation("api_refused", (), "refused:", ""),
     )
 

@@ -83,10 +83,10 @@ def test_integers_have_no_fraction() -> None:
 def test_booleans_become_lower_case() -> None:
     """True and false are taken in any letter case, nothing else is."""
     values, misfits, codes = column(
-        Kind.BOOLEAN, ["true", "FALSE", "True", "yes", "1", "falſe", "true ", None]
+        Kind.BOOLEAN, ["true", "FALSE", "True", "YES", "1", "falſe", "true ", None]
     )
 
-    assert values == ["true", "false", "true", "yes", "1", "falſe", "true ", None]
+    assert values == ["true", "false", "true", "YES", "1", "falſe", "true ", None]
     assert (misfits, codes) == ({3, 4, 5, 6}, {("value_not_boolean", "x")})
 
 

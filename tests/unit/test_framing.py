@@ -490,9 +490,26 @@ class TestChunks:
         assert sum(asked) <= 2.2 * size
         assert peak < 40 * block
 
+    def test_short_lines_make_short_frames(self):
+        """A frame has so many records at most, and no byte is asked for more than twice."""
+        data = b"a\n" * 10_000
+        asked: list[int] = []
+
+        def read_at(offset: int, count: int) -> bytes:
+            asked.append(count)
+            return data[offset : offset + count]
+
+        found = list(
+            frames(read_at, size=len(data), start=Position(0, 0, 1), columns=("a", "b"),
+                   dialect=Dialect(), limits=Limits(chunk_bytes=4000, chunk_records=100))
+        )  # fmt: skip
+
+        assert [frame.records for frame in found] == [100] * 100
+        assert sum(asked) <= 2 * len(data) + 4000
+
     def test_limits_are_checked(self):
         """Bounds of no bytes, or of more than can be counted, are refused."""
-        with pytest.raises(ValueError, match="1 byte or more"):
+        with pytest.raises(ValueError, match="1 or more"):
             Limits(chunk_bytes=0)
         with pytest.raises(ValueError, match="1 GiB"):
             Limits(chunk_bytes=1 << 31)

@@ -6,6 +6,7 @@ from uuid import UUID, uuid5
 import pytest
 
 from ingest.core.identity import (
+    KEY_NAMESPACE,
     PROJECT_NAMESPACE,
     event_uuids,
     keyed_uuid,
@@ -73,6 +74,11 @@ def test_two_keys_never_share_an_id() -> None:
     ]
 
     assert len({keyed_uuid(key) for key in keys}) == len(keys)
+
+
+def test_a_key_is_measured_in_bytes() -> None:
+    """A keyed id is version 5 over lengths in UTF-8 bytes and texts."""
+    assert keyed_uuid([("größe", "é")]) == str(uuid5(KEY_NAMESPACE, "7:größe,2:é,"))
 
 
 def test_a_key_needs_a_column() -> None:

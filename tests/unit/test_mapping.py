@@ -123,6 +123,7 @@ def test_fields_of_type_array_are_read_as_json() -> None:
         pytest.param("new=boolean", "new", Kind.BOOLEAN, None, id="by-its-field"),
         pytest.param("a=b=date", "a=b", Kind.DATE, None, id="equals-in-the-name"),
         pytest.param("n=list:=", "n", Kind.LIST, "=", id="equals-separates"),
+        pytest.param("n=list:=date", "n", Kind.LIST, "=date", id="the-first-kind-counts"),
         pytest.param("n=list:\n", "n", Kind.LIST, "\n", id="newline-separates"),
     ],
 )
@@ -365,6 +366,28 @@ def pasted(error: UsageError) -> list[str]:
 def test_what_is_missing_is_asked_for_with_flags_to_paste(header: Any, flags: Any) -> None:
     """A source that cannot be right is refused with the flags that make it so."""
     assert pasted(refused(header)) == flags
+
+
+def test_a_column_is_suggested_once() -> None:
+    """What is suggested for the event is no candidate for the identity."""
+    error = refused("EventName foo")
+
+    assert pasted(error) == ["--map", "event=EventName", "--map", "customer_id=COLUMN"]
+    assert "COLUMN is one of: foo)" in error.hint
+
+
+def test_documented_fields_are_not_taken_for_others() -> None:
+    """A field that the API knows is not suggested as another one misspelt."""
+    with pytest.raises(UsageError) as caught:
+        plan(
+            ["type", "email"],
+            MappingFlags(),
+            known_fields=("type", "email"),
+            json_fields=(),
+            identity_fields=("email",),
+        )
+
+    assert pasted(caught.value) == ["--set", "event=NAME"]
 
 
 @pytest.mark.parametrize(

@@ -137,6 +137,14 @@ def test_what_is_no_id_is_refused(text: str) -> None:
         parse_reject_id(text)
 
 
+def test_letters_that_only_become_ours_are_refused() -> None:
+    """A letter whose capital is one of ours is damage all the same."""
+    text = next(text for text in (reject_id(SOURCE, n) for n in range(1, 99)) if "S" in text)
+
+    with pytest.raises(ValueError, match="is not a reject id"):
+        parse_reject_id(text.replace("S", "\u017f"))
+
+
 def test_zeros_before_a_record_are_no_other_name_for_it() -> None:
     """Each record has one id: a longer one with zeros is refused though its check fits."""
     from ingest.core.reject_id import _PAIR, _check

@@ -481,11 +481,12 @@ def test_s12_a_report_that_was_mended_by_hand_is_never_overwritten(tmp_path: Pat
     path.write_bytes(b"mended")
 
     beside = [render(tmp_path).rejects_csv.name for _ in range(2)]
+    rows = len(table(tmp_path / "rejects-2.csv"))
     mended = path.read_bytes()
     path.unlink()
     back = render(tmp_path).rejects_csv
 
-    assert (beside, mended, back) == (["rejects-2.csv"] * 2, b"mended", path)
+    assert (beside, rows, mended, back) == (["rejects-2.csv"] * 2, 3, b"mended", path)
     assert not (tmp_path / "rejects-2.csv").exists()
 
 

@@ -215,6 +215,7 @@ def test_references_in_a_circle_end() -> None:
 def test_fields_in_dependencies() -> None:
     """Fields named by dependencies count, names and required ones."""
     entry = coded(
+        anyOf=[True, {"required": ["a"]}],
         dependentRequired={"a": ["b"]}, dependentSchemas={"c": {"required": ["d"]}},
         **{"if": {"required": ["e"]}, "then": {"required": ["f"]}},
     )  # fmt: skip

@@ -64,6 +64,8 @@ def test_more_sets_of_violations_than_are_remembered(tmp_path: Path) -> None:
     ref = write_segment(tmp_path, "sets", rejects)
 
     assert list(read_segment(tmp_path, ref)) == rejects
+    assert b'{"slot":4095,' in (tmp_path / "sets").read_bytes()
+    assert b'{"slot":4096,' not in (tmp_path / "sets").read_bytes()
 
 
 def test_x10_a_segment_is_private_whatever_the_umask(tmp_path: Path) -> None:
@@ -217,6 +219,26 @@ def test_s04_a_failed_fsync_is_not_tried_again(
 
     assert (len(calls), caught.value.code) == (1, "disk_error")
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [before]
+
+
+def test_s13_a_rename_counts_once_its_directory_is_on_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the directory cannot be made durable, no receipt may name the segment."""
+    real = os.fsync
+    calls = []
+
+    def fails_later(descriptor: int) -> None:
+        calls.append(stat.S_ISDIR(os.fstat(descriptor).st_mode))
+        if len(calls) == 2:
+            raise OSError(errno.EIO, "no")
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fails_later)
+    with pytest.raises(StoppedError, match=f"cannot fsync {tmp_path}: "):
+        write_segment(tmp_path, "s", REJECTS)
+
+    assert calls == [False, True]
 
 
 def test_s11_a_directory_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ VALUE_SCHEMAS: list[object] = [
     {"oneOf": [{"type": "string"}, {"maxLength": 1}, {"const": "ab"}]}, {"oneOf": [True, False]},
     {"if": {"type": "string"}, "then": {"minLength": 2}, "else": {"type": "number"}},
     {"if": {"pattern": "^a"}, "then": {"maxLength": 1}}, {"if": {"const": "a"}, "else": False},
-    {"$ref": "#/$defs/short"}, {"not": {"$ref": "#/$defs/short"}}, {"$ref": "#/$defs/tree"},
+    {"$ref": "#/$defs/short"}, {"not": {"$ref": "#/$defs/short"}}, {"$ref": "#/$defs/tree"}, {"$ref": "#/$defs/loop"},
     {"enum": [str(i) for i in range(40)]},
     {"type": ["null", "boolean", "integer", "number", "string", "array", "object"]},
 ]  # fmt: skip
@@ -76,6 +76,7 @@ EVENT_SCHEMAS: list[Json] = [
     {"dependentSchemas": {"x": {"properties": {"absent": {"minLength": 2}}}}},
     {"anyOf": [{"patternProperties": {"^[xy]$": {"minLength": 2}}}, {"required": ["x"]}]},
     {"anyOf": [{"additionalProperties": {"type": "string"}}, {"required": ["y"]}]},
+    {"required": ["x"], "properties": {"x": {"minItems": 1}}},
     {"propertyNames": {"maxLength": 1}}, {"propertyNames": {"pattern": "^[a-z]+$"}},
     {"minProperties": 3}, {"maxProperties": 2}, {"type": "object"}, {"type": "array"},
     {"unevaluatedProperties": False, "properties": {"event": True}},
@@ -91,6 +92,7 @@ DEFS: dict[str, object] = {
     "short": {"type": "string", "maxLength": 1},
     "tree": {"anyOf": [{"type": "string"}, {"items": {"$ref": "#/$defs/tree"}}]},
     "both": {"required": ["x", "y"]},
+    "loop": {"anyOf": [{"type": "string"}, {"$ref": "#/$defs/loop"}]},
 }
 
 
@@ -166,7 +168,7 @@ def test_keywords_combined(schema: object) -> None:
         pytest.param({"type": "boolean"}, "text", ["true"], [1], id="text-is-no-boolean"),
         pytest.param({"minItems": 1}, "json", ['["a"]', " []", '"a"'], [0, 1, 0], id="json-list"),
         pytest.param({"type": "string"}, "json", ['"a"', "1", "null"], [0, 1, 1], id="json-kinds"),
-        pytest.param({"type": "integer"}, "json", ["1", "1.5", "true"], [0, 1, 1], id="json-whole"),
+        pytest.param({"type": "integer"}, "json", ["1", "1.5", "1e2"], [0, 1, 1], id="json-whole"),
         pytest.param(
             {"maxLength": 2}, "json", ['"ab"', '"\\u00e9\\n"', '"abc"', "123"], [0, 0, 1, 0],
             id="json-text-is-decoded",

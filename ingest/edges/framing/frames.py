@@ -77,18 +77,22 @@ def frames(
 def _parts(job: _Job, position: Position, max_records: int | None) -> Iterator[Frame]:
     left = max_records
     target = job.size if job.stop is None else job.stop
+    want = job.limits.chunk_bytes
     while position.offset < target and (left is None or left > 0):
-        part = _part(job, position, left)
+        part = _part(job, position, left, want)
         yield part
+        # Where lines are so short that the number of records cut the chunk, read less at a time.
+        full = part.records + part.blank_lines >= job.limits.chunk_records
+        length = part.stop.offset - part.start.offset
+        want = min(length if full else 2 * want, job.limits.chunk_bytes)
         position = part.stop
         left = None if left is None else left - part.records
     if job.stop is not None and position.offset > job.stop:
         raise BugError(f"offset {job.stop} is inside a record", code="chunk_bounds")
 
 
-def _part(job: _Job, position: Position, most: int | None) -> Frame:
+def _part(job: _Job, position: Position, most: int | None, want: int) -> Frame:
     """One frame of a chunk, or of as many bytes more as its first record needs."""
-    want = job.limits.chunk_bytes
     while True:
         block = _block(job, position.offset, want)
         marks = Marks(block)
@@ -139,6 +143,7 @@ def _look_ahead(job: _Job, offset: int) -> RecordEnd:
 
 def _up_to(found: Outline, job: _Job, base: int, most: int | None) -> Outline:
     """Without what lies behind the stop, or behind the last record wanted."""
+    found = found.first(job.limits.chunk_records)
     if job.stop is not None:
         found = found.first(int(found.starts.searchsorted(job.stop - base)))
     if most is not None and most <= len(found):

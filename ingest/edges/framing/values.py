@@ -25,17 +25,20 @@ class Limits:
 
     Args:
         chunk_bytes: Bytes read at a time; a frame is about as long.
+        chunk_records: Records (and blank lines) in a frame at most: a chunk of two-byte lines would
+            make millions of faults.
         window_bytes: Bytes decoded at a time, and the span tried again where a proof fails.
         max_record_bytes: A record longer than this, its line end left out, is not read.
     """
 
     chunk_bytes: int = 8 << 20
+    chunk_records: int = 100_000
     window_bytes: int = 256 << 10
     max_record_bytes: int = 1 << 20
 
     def __post_init__(self) -> None:
-        if min(self.chunk_bytes, self.window_bytes, self.max_record_bytes) < 1:
-            raise ValueError("limits of framing must be 1 byte or more")
+        if min(self.chunk_bytes, self.chunk_records, self.window_bytes, self.max_record_bytes) < 1:
+            raise ValueError("limits of framing must be 1 or more")
         if max(self.chunk_bytes, self.max_record_bytes) > _MOST_BYTES:
             raise ValueError("chunks and records are at most 1 GiB")
 

@@ -14,6 +14,7 @@ import click
 from ingest import __version__
 from ingest.cli.options import (
     DESTINATION,
+    INPUTS,
     MAPPING,
     OUTPUT,
     PLACES,
@@ -40,26 +41,28 @@ def group() -> None:
 @group.command(
     epilog="Example: ingest run events.csv --map customer_id=user_id --timestamp created_at"
 )
-@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
-@together(MAPPING, RULES, DESTINATION, SENDING, PLAN, PLACES, OUTPUT)
-def run(**typed: Any) -> None:
+@together(INPUTS, MAPPING, RULES, DESTINATION, SENDING, PLAN, PLACES, OUTPUT)
+@click.pass_context
+def run(context: click.Context, /, **typed: Any) -> None:
     """Check every record of SOURCE and send the valid ones.
 
-    Run the same command again and it goes on where it ended; a finished source says so.
+    SOURCE is a file, a directory, a pattern in quotes, or - for standard input. Run the same
+    command again and it goes on where it ended; a finished source says so.
     """
     from ingest.pipeline.run import run_command  # noqa: PLC0415 - see the module's docstring
 
-    _conclude(run_command(_config(typed, sends=True), as_json=typed["as_json"]), typed, sends=True)
+    config = _config(context, typed, sends=True)
+    _conclude(run_command(config, as_json=typed["as_json"]), typed, sends=True)
 
 
 @group.command(epilog="Example: ingest check events.csv --set event=purchase")
-@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
-@together(MAPPING, RULES, DESTINATION, PLAN, PLACES, OUTPUT)
-def check(**typed: Any) -> None:
+@together(INPUTS, MAPPING, RULES, DESTINATION, PLAN, PLACES, OUTPUT)
+@click.pass_context
+def check(context: click.Context, /, **typed: Any) -> None:
     """Do everything that run does, up to the socket: rejects, reports, plan. Sends nothing."""
     from ingest.pipeline.run import check_command  # noqa: PLC0415 - see the module's docstring
 
-    config = _config(typed, sends=False)
+    config = _config(context, typed, sends=False)
     _conclude(check_command(config, as_json=typed["as_json"]), typed, sends=False)
 
 
@@ -124,26 +127,11 @@ def sandbox(**typed: Any) -> None:
         raise UsageError(error.message, hint=error.hint, code="sandbox_failed") from error
 
 
-def _config(typed: dict[str, Any], *, sends: bool) -> Any:
-    from ingest.config import Settings, resolve  # noqa: PLC0415 - see the module's docstring
-    from ingest.core.planning import MappingFlags  # noqa: PLC0415 - see the module's docstring
+def _config(context: click.Context, typed: dict[str, Any], *, sends: bool) -> Any:
+    from ingest.cli.settings import effective  # noqa: PLC0415 - see the module's docstring
+    from ingest.config import resolve  # noqa: PLC0415 - likewise
 
-    names = (
-        "maps",
-        "sets",
-        "only",
-        "drop",
-        "types",
-        "timestamp",
-        "timestamp_format",
-        "timezone",
-        "no_timestamp",
-        "nulls",
-    )
-    flags = MappingFlags(**{name: typed[name] for name in names})
-    rest = {name: value for name, value in typed.items() if name not in names}
-    rest["json"] = rest.pop("as_json")
-    return resolve(Settings(mapping=flags, **rest), environ=os.environ, sends=sends)
+    return resolve(effective(context, typed).settings, environ=os.environ, sends=sends)
 
 
 def _conclude(summary: dict[str, Any], typed: dict[str, Any], *, sends: bool) -> None:

@@ -57,6 +57,30 @@ MAPPING = (
     ),
 )
 
+INPUTS = (
+    click.argument("sources", nargs=-1, metavar="[SOURCE]..."),
+    _option("--files-from", metavar="LIST", help="A file with further paths, one a line."),
+    _option(
+        "--skip-bad-files",
+        is_flag=True,
+        help="Report a source that cannot be read, and go on with the others.",
+    ),
+    _option(
+        "--growing",
+        is_flag=True,
+        help="Leave a last line without its end for the next run.",
+    ),
+    _option("--config", metavar="FILE", help="A TOML file with settings and jobs."),
+    _option("--job", metavar="NAME", help="Run a job of the configuration file."),
+    _option(
+        "--schema",
+        "schemas",
+        multiple=True,
+        metavar="FILE",
+        help="A JSON Schema for the events of one name, over the standard one.",
+    ),
+)
+
 RULES = (
     _option(
         "--identity",
@@ -179,6 +203,11 @@ PLACES = (
 )
 
 OUTPUT = (
+    _option(
+        "--rejects-ok-under",
+        metavar="P%",
+        help="Exit 0 although records were rejected, if they are fewer than this.",
+    ),
     _option("--rejects-ok", is_flag=True, help="Exit 0 although records were rejected."),
     _option(
         "--json", "as_json", is_flag=True, help="Print one JSON object on stdout, whatever happens."

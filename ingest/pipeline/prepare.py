@@ -16,29 +16,18 @@ import polars as pl
 
 from ingest.core.ledger import Progress
 from ingest.core.load import ChunkState, Findings, Load, Segment
-from ingest.core.mapping import EVENT_UUID, Kind
+from ingest.core.mapping import EVENT_UUID
 from ingest.core.model import Chunk, Position, Reject, Severity, Stage, Violation
 from ingest.core.reject_id import reject_id
 from ingest.edges.encoder import Encoder, Mapped, uuid_series
 from ingest.edges.framing import Frame, Limits, ReadAt, frames
 from ingest.edges.report import write_segment
-from ingest.edges.validator import Kind as JsonKind
 from ingest.edges.validator import Validator, Verdict
 from ingest.pipeline.payload import Payload, Prepared, doubt_note
 from ingest.pipeline.sources import Opened, RuleBook
 
 Flags = npt.NDArray[np.bool_]
 
-_KINDS: dict[Kind, JsonKind] = {
-    Kind.TEXT: "text",
-    Kind.NUMBER: "number",
-    Kind.INTEGER: "integer",
-    Kind.BOOLEAN: "boolean",
-    Kind.JSON: "json",
-    Kind.DATE: "text",
-    Kind.LIST: "json",
-    Kind.SUBSCRIPTION: "json",
-}
 _NO_LIMITS = Limits()
 
 
@@ -82,7 +71,7 @@ class Preparer:
             work.book.rules,
             [field.name for field in mapping.fields],
             codes=work.book.codes,
-            kinds={field.name: _KINDS[field.kind] for field in mapping.fields},
+            kinds={field.name: field.json_type for field in mapping.fields},
         )
 
     def all(self, states: Sequence[ChunkState], *, limit: int | None) -> Iterator[Prepared]:

@@ -22,7 +22,7 @@ from ingest.core import identity as ids
 from ingest.core.load import Identity, Load
 from ingest.core.mapping import Mapping as FieldMapping
 from ingest.core.model import Dialect, Json, Position
-from ingest.core.planning import plan
+from ingest.core.planning import plan, positions
 from ingest.core.rules import Code, Rule, catalogue, digest, json_fields, known_fields, rules_of
 from ingest.edges.framing import read_header, sniff
 from ingest.edges.source import LocalFile, Seen, hold
@@ -119,7 +119,12 @@ def _named(file: LocalFile, config: RunConfig, book: RuleBook) -> Opened:
 
 def _open(file: LocalFile, config: RunConfig, book: RuleBook) -> Opened:
     size = file.stat.size
-    header = read_header(file.read_raw, size=size, dialect=sniff(file.read_raw, size=size))
+    header = read_header(
+        file.read_raw,
+        size=size,
+        dialect=sniff(file.read_raw, size=size),
+        dropped=positions(config.mapping.drop),
+    )
     if "_reject_id" in header.columns:
         raise UsageError(
             f"{file.path} is a report of rejected records",

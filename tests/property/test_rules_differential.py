@@ -180,6 +180,33 @@ def test_every_character_once_in_a_name() -> None:
         assert NATIVE.codes(event) == violations(event, now=NOW) - CLOCK, repr(event)
 
 
+def _addresses() -> list[str]:
+    """Addresses of both versions at the edges of their forms, right and wrong."""
+    octets = [*map(str, range(300)), "00", "01", "-1", "", "1e1", "١"]
+    found = [f"{n}.0.2.1" for n in octets] + [f"10.{n}.2.1" for n in octets]
+    found += [f"10.0.2.{n}" for n in octets] + [f"::ffff:10.0.2.{n}" for n in octets]
+    for before in range(10):
+        head = ":".join(["a1"] * before)
+        found += [head, f"{head}:", f":{head}", f"{head}:10.0.2.1", f"{head}::10.0.2.1"]
+        for after in range(10):
+            tail = ":".join(["B2f"] * after)
+            found += [f"{head}::{tail}", f"{head}:::{tail}", f"{head}::{tail}:10.0.2.1"]
+            found += [f"{head}::{tail}:", f"{head}::{tail}::1"]
+    return [*found, "::g", "::00000", "::0000", "[::1]", "::1/64", "::1%1"]
+
+
+def test_every_form_of_address() -> None:
+    """An ip is right where Python's ipaddress says so; an address with a zone is not."""
+    addresses = _addresses()
+    events = [{"event": "view", "customer_id": "1", "ip": ip} for ip in addresses]
+
+    verdict = verdict_of(events)
+
+    wrong = ["ip_invalid" in violations(event, now=NOW) for event in events]
+    assert verdict.rows_with("ip_invalid").tolist() == wrong
+    assert 500 < sum(wrong) < len(wrong) - 500
+
+
 def test_every_date() -> None:
     """A day that the calendar does not have makes no ISO 8601 time, in whole or compact form."""
     days = [(2015 + leap, m, d) for leap in (0, 1) for m in range(14) for d in range(33)]

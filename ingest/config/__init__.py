@@ -24,11 +24,30 @@ _PRIVATE = stat.S_IRWXG | stat.S_IRWXO
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Input:
+    """Sources that are read in one way.
+
+    Args:
+        paths: Files, directories, patterns, and `-` for standard input, as typed.
+        mapping: The flags that decide what of a record is sent.
+        schemas: Schema files over those that come with the package.
+        name: Makes loads of their own of the same bytes; empty without.
+        listed: A file that lists further paths; None without.
+    """
+
+    paths: tuple[str, ...] = ()
+    mapping: MappingFlags = field(default_factory=MappingFlags)
+    schemas: tuple[Path, ...] = ()
+    name: str = ""
+    listed: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """What was typed, or stood in the environment: texts and numbers as they came."""
 
-    sources: tuple[str, ...] = ()
-    mapping: MappingFlags = field(default_factory=MappingFlags)
+    inputs: tuple["Input", ...] = ()
+    rules: Mapping[str, str] = field(default_factory=dict)
     identity: str = "strict"
     identity_keys: tuple[str, ...] = ()
     strict: bool = False
@@ -44,12 +63,14 @@ class Settings:
     batch_size: int = MAX_EVENTS
     retry_budget: float = 600.0
     limit: int | None = None
-    name: str = ""
     rejudge: bool = False
+    growing: bool = False
+    skip_bad_files: bool = False
     max_rejects: str | None = None
     state: str | None = None
     report_dir: str = "ingest-reports"
     rejects_ok: bool = False
+    rejects_ok_under: str | None = None
     json: bool = False
     quiet: bool = False
 
@@ -59,8 +80,8 @@ class RunConfig:
     """What a run does.
 
     Args:
-        sources: Paths as typed.
-        mapping: The flags that decide what of a source is sent.
+        inputs: What is read, and how.
+        rules: Severities by code, over those of the schemas.
         identity: `strict`, or `page` for the literal reading of the documentation.
         identity_keys: Further fields that name a person.
         strict: Warnings that can be errors are errors.
@@ -74,18 +95,19 @@ class RunConfig:
         batch_size: Events in a request.
         retry_budget_s: Seconds for which one batch is tried again.
         limit: At most this many records of each source; None: all.
-        name: Makes a load of its own of the same bytes; empty without.
         rejudge: Judge rejected and refused records again.
+        growing: A last line without its end is left for the next run.
+        skip_bad_files: A source that cannot be read is reported, and the others go on.
         allowance: How many may be rejected or refused.
         state: The ledger's directory.
         shared: What all runs of this user share: locks and the limits of accounts.
         report_dir: Where reports go.
-        rejects_ok: Rejects do not make the exit code 3.
+        rejects_ok: The share of rejected and refused records up to which the exit code is 0.
         quiet: No progress.
     """
 
-    sources: tuple[str, ...]
-    mapping: MappingFlags
+    inputs: tuple[Input, ...]
+    rules: Mapping[str, str]
     identity: str
     identity_keys: tuple[str, ...]
     strict: bool
@@ -99,13 +121,14 @@ class RunConfig:
     batch_size: int
     retry_budget_s: float
     limit: int | None
-    name: str
     rejudge: bool
+    growing: bool
+    skip_bad_files: bool
     allowance: Allowance
     state: Path
     shared: Path
     report_dir: Path
-    rejects_ok: bool
+    rejects_ok: float | None
     quiet: bool
 
     @property
@@ -131,8 +154,8 @@ def resolve(settings: Settings, *, environ: Mapping[str, str], sends: bool) -> R
     endpoint = Endpoint(settings.endpoint)
     home = platformdirs.user_state_path("ingest")
     return RunConfig(
-        sources=settings.sources,
-        mapping=settings.mapping,
+        inputs=settings.inputs,
+        rules=settings.rules,
         identity=settings.identity,
         identity_keys=settings.identity_keys,
         strict=settings.strict,
@@ -146,13 +169,14 @@ def resolve(settings: Settings, *, environ: Mapping[str, str], sends: bool) -> R
         batch_size=_batch_size(settings.batch_size, endpoint),
         retry_budget_s=settings.retry_budget,
         limit=settings.limit,
-        name=settings.name,
         rejudge=settings.rejudge,
+        growing=settings.growing,
+        skip_bad_files=settings.skip_bad_files,
         allowance=allowance_of(settings.max_rejects),
         state=Path(settings.state) if settings.state else home,
         shared=home / "shared",
         report_dir=Path(settings.report_dir),
-        rejects_ok=settings.rejects_ok,
+        rejects_ok=_rejects_ok(settings),
         quiet=settings.quiet,
     )
 
@@ -235,6 +259,19 @@ def _concurrency(text: str) -> int | None:
 
 def _batch_size(size: int, endpoint: Endpoint) -> int:
     return 1 if endpoint is Endpoint.EVENT else size
+
+
+def _rejects_ok(settings: Settings) -> float | None:
+    if settings.rejects_ok or settings.rejects_ok_under is None:
+        return 1.0 if settings.rejects_ok else None
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)%", settings.rejects_ok_under.strip())
+    if match is None or float(match[1]) > 100:  # noqa: PLR2004 - per cent
+        raise UsageError(
+            f"--rejects-ok-under takes a percentage, not {settings.rejects_ok_under!r}",
+            hint="--rejects-ok-under 0.5%",
+            code="rejects_ok_under_invalid",
+        )
+    return float(match[1]) / 100
 
 
 def allowance_of(text: str | None) -> Allowance:

@@ -111,6 +111,7 @@ def crash(bench: Bench, points: Sequence[Point], *, name: str) -> Story:
     reports = assert_accounted(work, bench.source, summary, bench.server)
     assert_codes_recounted(summary, [reports])
     assert summary["sources"][0]["complete"]
+    assert (work.root / summary["reports"]["directory"] / "summary.json").exists()
     assert bench.server.bodies() == bench.reference
     again = bench.run(work)
     assert again.code == 3

@@ -15,12 +15,14 @@ from ingest import __version__
 from ingest.cli.options import (
     DESTINATION,
     INPUTS,
+    JSON,
     MAPPING,
     OUTPUT,
     PLACES,
     PLAN,
     RULES,
     SENDING,
+    STATE,
     together,
 )
 from ingest.errors import BugError, IngestError, UsageError
@@ -68,7 +70,7 @@ def check(context: click.Context, /, **typed: Any) -> None:
 
 @group.command()
 @click.argument("which", required=False, metavar="[RUN or SOURCE]")
-@together(PLACES[:1], OUTPUT[1:2])
+@together(STATE, JSON)
 def status(which: str | None, *, state: str | None, as_json: bool) -> None:
     """Show loads and runs, what is left of them, and why one stopped."""
     from ingest.cli.status import show  # noqa: PLC0415 - see the module's docstring

@@ -187,18 +187,28 @@ PLAN = (
     ),
 )
 
-PLACES = (
+STATE = (
     _option(
         "--state",
         metavar="DIR",
         help="Where progress is kept.  [default: the user's state directory]",
     ),
+)
+
+PLACES = (
+    *STATE,
     _option(
         "--report-dir",
         default="ingest-reports",
         show_default=True,
         metavar="DIR",
         help="Where reports go.",
+    ),
+)
+
+JSON = (
+    _option(
+        "--json", "as_json", is_flag=True, help="Print one JSON object on stdout, whatever happens."
     ),
 )
 
@@ -209,9 +219,7 @@ OUTPUT = (
         help="Exit 0 although records were rejected, if they are fewer than this.",
     ),
     _option("--rejects-ok", is_flag=True, help="Exit 0 although records were rejected."),
-    _option(
-        "--json", "as_json", is_flag=True, help="Print one JSON object on stdout, whatever happens."
-    ),
+    *JSON,
     _option("-q", "--quiet", is_flag=True, help="No progress, no messages but errors."),
 )
 

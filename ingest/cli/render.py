@@ -77,9 +77,9 @@ def _sources(summary: Mapping[str, Any]) -> list[str]:
     for source in summary["sources"]:
         if source["skipped"]:
             lines.append(f"{source['path']}: {source['skipped']}")
-        elif not source["complete"]:
-            left = source["bytes"] - source["bytes_done"]
+        elif left := source["bytes"] - source["bytes_done"]:
             lines.append(f"{source['path']}: not complete; {left:,} bytes not read yet")
+    lines += [f"left out: {source['reason']}" for source in summary["left_out"]]
     return lines
 
 

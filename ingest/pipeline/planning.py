@@ -15,21 +15,18 @@ class Plan:
 
     Args:
         config: The limit, the endpoint and the batch size.
-        known: Fields that the API documents.
     """
 
-    def __init__(self, config: RunConfig, *, known: Sequence[str]) -> None:
+    def __init__(self, config: RunConfig) -> None:
         self._config = config
-        self._known = known
         self._calls = 0
         self._events = 0
-        self._from = self._to = 0
+        self._covered = self._left = 0
 
     def add(self, prepared: Prepared) -> None:
         """Count a chunk."""
         chunk = prepared.state.chunk
-        self._from = self._from or chunk.start.offset
-        self._to = max(self._to, chunk.stop.offset)
+        self._covered += chunk.stop.offset - chunk.start.offset
         self._events += len(prepared.payload.ends)
         self._calls += sum(
             1
@@ -53,14 +50,18 @@ class Plan:
             "rate": rate,
             "duration_s": None if rate is None else round(calls / rate, 1),
             "url": url,
-            "sends": [source.mapping.describe(self._known) for source in sources],
+            "sends": [source.mapping.describe(source.book.known) for source in sources],
         }
 
+    def leave(self, size: int) -> None:
+        """Take in that bytes are settled already: they are no part of what is to come."""
+        self._left += size
+
     def _share(self, sources: Sequence[Opened]) -> float:
-        whole = sum(source.file.stat.size for source in sources) - self._from
-        if self._config.limit is not None or whole <= 0:
+        whole = sum(source.file.expected - source.start.offset for source in sources) - self._left
+        if self._config.limit is not None or whole <= self._covered:
             return 1.0
-        return max(min((self._to - self._from) / whole, 1.0), 1e-9)
+        return max(self._covered / whole, 1e-9)
 
     def line(self, sources: Sequence[Opened], *, url: str | None = None) -> str:
         """Give the plan in a line."""

@@ -24,7 +24,7 @@ from ingest.edges.framing import Frame, Limits, ReadAt, frames
 from ingest.edges.report import write_segment
 from ingest.edges.validator import Validator, Verdict
 from ingest.pipeline.payload import Payload, Prepared, doubt_note
-from ingest.pipeline.sources import Opened, RuleBook
+from ingest.pipeline.sources import Opened
 
 Flags = npt.NDArray[np.bool_]
 
@@ -39,7 +39,6 @@ class Work:
         load: The load.
         opened: Its source: columns, dialect, mapping.
         read_at: Reads of the source that prove themselves.
-        book: The rules in force.
         segments: Where the rejects of chunks are kept.
         room: Bytes that one event may have in a request.
         now: The moment against which times are judged.
@@ -49,7 +48,6 @@ class Work:
     load: Load
     opened: Opened
     read_at: ReadAt
-    book: RuleBook
     segments: Path
     room: int
     now: datetime
@@ -68,9 +66,9 @@ class Preparer:
         mapping = work.opened.mapping
         self._encoder = Encoder(mapping)
         self._validator = Validator(
-            work.book.rules,
+            work.opened.book.rules,
             [field.name for field in mapping.fields],
-            codes=work.book.codes,
+            codes=work.opened.book.codes,
             kinds={field.name: field.json_type for field in mapping.fields},
         )
 
@@ -262,7 +260,7 @@ class _Rejects:
         return self._reject(record, Stage.RULES, tuple(violations), cells=cells, raw=None)
 
     def _violation(self, code: str, columns: tuple[str, ...], detail: str = "") -> Violation:
-        known = self._work.book.codes[code]
+        known = self._work.opened.book.codes[code]
         message = f"{known.message} {detail}".strip() if detail else known.message
         return Violation(code, tuple(dict.fromkeys(columns)), message, known.hint)
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from ingest.config import SANDBOX_RATE, RunConfig
 from ingest.core.address import Address, address_of
@@ -40,14 +41,14 @@ from ingest.pipeline.reporting import write_source_reports
 from ingest.pipeline.sources import (
     Found,
     Opened,
-    RuleBook,
+    Refused,
+    RuleBooks,
     check_config,
     find,
     lock_file,
     lock_load,
     new_load,
     opened,
-    rule_book,
 )
 from ingest.pipeline.stop import Stop
 from ingest.pipeline.summary import SourceResult, exit_code_of, status_of, summary_of
@@ -64,7 +65,7 @@ class _Run:
     """What one invocation has in its hands."""
 
     config: RunConfig
-    book: RuleBook
+    books: RuleBooks
     run_id: str
     started: datetime
     began_s: float
@@ -74,6 +75,20 @@ class _Run:
     results: list[SourceResult] = field(default_factory=list)
     before: Counts = field(default_factory=Counts)
     url: str | None = None
+    bad: list[dict[str, str]] = field(default_factory=list)
+    seen: set[UUID] = field(default_factory=set)
+
+    def skip(self, sources: Sequence[Refused]) -> None:
+        """Report sources that `--skip-bad-files` leaves out."""
+        for source in sources:
+            self.bad.append({"path": source.path, "reason": source.error.message})
+            self.display.tell(f"left out: {source.error.message}")
+
+    def took_up(self, load: Load, states: Sequence[ChunkState]) -> None:
+        """Remember how far a load had come before this run."""
+        if load.source_id not in self.seen:
+            self.seen.add(load.source_id)
+            self.before += total(states)
 
     @property
     def holder(self) -> str:
@@ -88,7 +103,11 @@ def run_command(config: RunConfig, *, as_json: bool) -> dict[str, Any]:
     """
     run = _begin(config, as_json=as_json)
     with ExitStack() as stack:
-        sources = stack.enter_context(opened(config, run.book))
+        spool = config.state / "spool"
+        sources, bad = stack.enter_context(
+            opened(config, run.books, spool=spool, run_id=run.run_id)
+        )
+        run.skip(bad)
         report_directory(config.report_dir)
         store = stack.enter_context(Store(config.state))
         if config.key is not None:
@@ -106,15 +125,21 @@ def check_command(config: RunConfig, *, as_json: bool) -> dict[str, Any]:
     """
     run = _begin(config, as_json=as_json)
     with ExitStack() as stack:
-        sources = stack.enter_context(opened(config, run.book))
+        spool = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ingest-check-")))
+        sources, bad = stack.enter_context(
+            opened(config, run.books, spool=spool, run_id=run.run_id)
+        )
+        run.skip(bad)
         report_directory(config.report_dir)
         stack.callback(run.display.end)
-        plan = Plan(config, known=run.book.known)
+        plan = Plan(config)
         for number, source in enumerate(sources, start=1):
             run.results.append(_check_one(run, source, number, plan))
         run.plan = plan.facts(sources)
         run.display.tell(plan.line(sources))
-    code = exit_code_of(run.results, error=None, rejects_ok=config.rejects_ok, sends=False)
+    code = exit_code_of(
+        run.results, error=None, rejects_ok=config.rejects_ok, sends=False, bad=len(run.bad)
+    )
     summary = _summary(run, error=None, exit_code=code)
     _write_summary(run, summary)
     return summary
@@ -125,7 +150,7 @@ def _begin(config: RunConfig, *, as_json: bool) -> _Run:
     quiet = config.quiet or (as_json and not sys.stderr.isatty())
     return _Run(
         config=config,
-        book=rule_book(config),
+        books=RuleBooks(config),
         run_id=f"{started:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}",
         started=started,
         began_s=time.monotonic(),
@@ -137,7 +162,7 @@ def _begin(config: RunConfig, *, as_json: bool) -> _Run:
 
 
 def _check_one(run: _Run, source: Opened, number: int, plan: Plan) -> SourceResult:
-    load = new_load(source, run.config, run.book, source.file.identity())
+    load = new_load(source, run.config, source.file.identity())
     load = replace(load, run_id=run.run_id)
     with tempfile.TemporaryDirectory(prefix="ingest-check-") as directory:
         work = _work(run, source, load, Path(directory))
@@ -166,7 +191,6 @@ def _work(run: _Run, source: Opened, load: Load, segments: Path) -> Work:
         load=load,
         opened=source,
         read_at=ProvenReader(source.file, load.identity),
-        book=run.book,
         segments=segments,
         room=MAX_BYTES - run.config.endpoint.wrapper.overhead,
         now=run.started,
@@ -179,14 +203,14 @@ def _work(run: _Run, source: Opened, load: Load, segments: Path) -> Work:
 async def _send_all(run: _Run, sources: Sequence[Opened], store: Store) -> IngestError | None:
     stop = Stop(tell=run.display.tell)
     _on_signals(stop)
-    plan = Plan(run.config, known=run.book.known)
+    plan = Plan(run.config)
     async with AsyncExitStack() as stack:
         wire = _Wire(run, stack)
-        for number, source in enumerate(sources, start=1):
+        for number in range(1, len(sources) + 1):
             if stop.asked:
                 break
             try:
-                await _send_one(run, source, number, store, wire=wire, stop=stop, plan=plan)
+                await _send_one(run, sources, number, store, wire=wire, stop=stop, plan=plan)
             except IngestError as error:
                 stop.ask(error)
     return stop.error
@@ -252,7 +276,7 @@ class _Wire:
 
 async def _send_one(
     run: _Run,
-    source: Opened,
+    sources: Sequence[Opened],
     number: int,
     store: Store,
     *,
@@ -260,15 +284,14 @@ async def _send_one(
     stop: Stop,
     plan: Plan,
 ) -> None:
-    config = run.config
+    config, source = run.config, sources[number - 1]
     with ExitStack() as locks:
         locks.enter_context(lock_file(config, source, holder=run.holder))
-        found = await asyncio.to_thread(
-            find, source, config, run.book, store, seen=lambda _: _obey(stop)
-        )
+        found = await asyncio.to_thread(find, source, config, store, seen=lambda _: _obey(stop))
         locks.enter_context(lock_load(config, source, found.load, holder=run.holder))
         load, states, skipped = _take_up(run, source, found, store)
-        run.before += total(states)
+        run.took_up(load, states)
+        plan.leave(sum(_settled_bytes(state) for state in states))
         if skipped is None:
             load = (
                 store.claim(replace(load, run_id=run.run_id))
@@ -276,11 +299,33 @@ async def _send_one(
                 else store.add_load(replace(load, run_id=run.run_id, fence=1))
             )
             try:
-                await _deliver(run, source, load, states, store, wire=wire, stop=stop, plan=plan)
+                await _deliver(
+                    run,
+                    source,
+                    load,
+                    states,
+                    store,
+                    wire=wire,
+                    stop=stop,
+                    plan=plan,
+                    sources=sources,
+                )
             finally:
                 run.results.append(_report(run, store, load, number, stop))
+                _forget_spool(run, run.results[-1])
         else:
             run.results.append(_result(store, load, skipped=skipped))
+
+
+def _settled_bytes(state: ChunkState) -> int:
+    chunk = state.chunk
+    return 0 if state.progress.pending else chunk.stop.offset - chunk.start.offset
+
+
+def _forget_spool(run: _Run, result: SourceResult) -> None:
+    path = Path(result.load.path)
+    if result.complete and path.parent == (run.config.state / "spool").resolve():
+        path.unlink(missing_ok=True)
 
 
 def _obey(stop: Stop) -> None:
@@ -301,7 +346,7 @@ def _take_up(
             hint="put the original back, or send it as a load of its own: --as NAME",
             code="source_grown_within_record",
         )
-    load = check_config(found, source, run.config, run.book)
+    load = check_config(found, source, run.config)
     if run.config.rejudge:
         judged = replace(load, fence=load.fence + 1)
         states = [_unjudged(state) for state in states]
@@ -311,7 +356,8 @@ def _take_up(
     if not result.complete:
         return load, states, None
     if found.moved_from:
-        return load, states, f"same as {found.moved_from}, run {load.run_id}, nothing sent"
+        here = replace(load, path=source.file.absolute)
+        return here, states, f"same as {found.moved_from}, run {load.run_id}, nothing sent"
     store.amend(load)
     return load, states, f"already complete (run {load.run_id}), nothing sent"
 
@@ -332,13 +378,14 @@ async def _deliver(
     wire: _Wire,
     stop: Stop,
     plan: Plan,
+    sources: Sequence[Opened],
 ) -> None:
     config = run.config
     ledger = _Counting(run, load, states, stop)
     connect, limit = wire()
     recorder = Recorder(store, load, on_commit=ledger.committed)
     delivery = Delivery(
-        _terms(run),
+        _terms(run, source),
         connect=connect,
         pacer=limit,
         recorder=recorder,
@@ -351,7 +398,7 @@ async def _deliver(
     run.display.begin(Path(source.file.path).name, records=None)
     try:
         async with ahead(preparer.all(states, limit=config.limit)) as feed:
-            await delivery.run(_announced(feed, run, source, plan))
+            await delivery.run(_announced(feed, run, sources, plan))
         source.file.look_again()
     except* IngestError as group:
         raise _first(group) from group
@@ -366,22 +413,20 @@ def _first(group: BaseExceptionGroup[IngestError]) -> IngestError:
 
 
 async def _announced(
-    feed: AsyncIterator[Prepared], run: _Run, source: Opened, plan: Plan
+    feed: AsyncIterator[Prepared], run: _Run, sources: Sequence[Opened], plan: Plan
 ) -> AsyncGenerator[Prepared, None]:
     """Say what is going to be sent before the first of it leaves."""
-    first = True
     async for prepared in feed:
         plan.add(prepared)
-        if first:
-            run.plan = plan.facts([source], url=run.url)
-            run.display.tell(plan.line([source], url=run.url))
-            first = False
+        if not run.plan:
+            run.plan = plan.facts(sources, url=run.url)
+            run.display.tell(plan.line(sources, url=run.url))
         yield prepared
 
 
-def _terms(run: _Run) -> Terms:
+def _terms(run: _Run, source: Opened) -> Terms:
     config = run.config
-    refused = run.book.codes["api_refused"]
+    refused = source.book.codes["api_refused"]
     return Terms(
         wrapper=config.endpoint.wrapper,
         max_events=config.batch_size,
@@ -470,7 +515,13 @@ def _report(run: _Run, store: Store, load: Load, number: int, stop: Stop) -> Sou
 
 
 def _conclude(run: _Run, store: Store, error: IngestError | None) -> dict[str, Any]:
-    code = exit_code_of(run.results, error=error, rejects_ok=run.config.rejects_ok, sends=True)
+    code = exit_code_of(
+        run.results,
+        error=error,
+        rejects_ok=run.config.rejects_ok,
+        sends=True,
+        bad=len(run.bad),
+    )
     summary = _summary(run, error=error, exit_code=code)
     if any(result.skipped is None for result in run.results):
         _write_summary(run, summary)
@@ -518,6 +569,7 @@ def _summary(run: _Run, *, error: IngestError | None, exit_code: int) -> dict[st
             "html": None,
             "summary": str(directory / "summary.json") if worked else None,
         },
+        bad=run.bad,
     )
 
 

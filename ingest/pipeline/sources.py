@@ -11,13 +11,14 @@ A load is found by content, not by path. In this order:
 
 import hashlib
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ingest.config import RunConfig
+from ingest.config import Input, RunConfig
 from ingest.core import identity as ids
 from ingest.core.load import Identity, Load
 from ingest.core.mapping import Mapping as FieldMapping
@@ -25,7 +26,7 @@ from ingest.core.model import Dialect, Json, Position
 from ingest.core.planning import plan, positions
 from ingest.core.rules import Code, Rule, catalogue, digest, json_fields, known_fields, rules_of
 from ingest.edges.framing import read_header, sniff
-from ingest.edges.source import LocalFile, Seen, hold
+from ingest.edges.source import LocalFile, Seen, expand, hold, listed, spooled
 from ingest.edges.store import Store
 from ingest.edges.validator import load_documents
 from ingest.errors import MismatchError, UsageError
@@ -53,23 +54,47 @@ class RuleBook:
     identity: tuple[str, ...]
 
 
-def rule_book(config: RunConfig) -> RuleBook:
+class RuleBooks:
+    """The rules of a run: one book for each set of schemas.
+
+    Args:
+        config: Severities, identity rules.
+    """
+
+    def __init__(self, config: RunConfig) -> None:
+        self._config = config
+        self._books: dict[tuple[Path, ...], RuleBook] = {}
+
+    def of(self, one: Input) -> RuleBook:
+        """Give the rules for the sources of an input.
+
+        Raises:
+            UsageError: A schema or a setting of severities does not hold.
+        """
+        if one.schemas not in self._books:
+            self._books[one.schemas] = rule_book(self._config, one.schemas)
+        return self._books[one.schemas]
+
+
+def rule_book(config: RunConfig, schemas: tuple[Path, ...] = ()) -> RuleBook:
     """Read the schemas and give the rules that are in force.
 
     Raises:
         UsageError: A schema or a setting of severities does not hold.
     """
-    documents: dict[str, Json] = load_documents()
+    documents: dict[str, Json] = load_documents(schemas)
     names = (*IDENTITY_FIELDS, *config.identity_keys)
+    severities = dict(config.rules)
     rules = rules_of(
         documents,
         identity="page" if config.identity == "page" else "strict",
         identity_keys=config.identity_keys,
+        severities=severities,
         strict=config.strict,
     )
     return RuleBook(
         rules=rules,
-        codes=catalogue(documents, strict=config.strict),
+        codes=catalogue(documents, severities=severities, strict=config.strict),
         known=tuple(dict.fromkeys((*known_fields(documents), *config.identity_keys))),
         nested=json_fields(documents),
         identity=() if config.identity == "page" else names,
@@ -78,9 +103,21 @@ def rule_book(config: RunConfig) -> RuleBook:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A source whose header was read and fits the flags; nothing else was read yet."""
+    """A source whose header was read and fits the flags; nothing else was read yet.
+
+    Args:
+        file: The file.
+        input: How it is to be read, as typed.
+        book: Its rules.
+        dialect: How it is written.
+        columns: Its header.
+        start: Where its records begin.
+        mapping: What of a record is sent.
+    """
 
     file: LocalFile
+    input: Input
+    book: RuleBook
     dialect: Dialect
     columns: tuple[str, ...]
     start: Position
@@ -97,33 +134,74 @@ class Opened:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A source that cannot be used, left out by `--skip-bad-files`."""
+
+    path: str
+    error: UsageError
+
+
 @contextmanager
-def opened(config: RunConfig, book: RuleBook) -> Iterator[list[Opened]]:
+def opened(
+    config: RunConfig, books: RuleBooks, *, spool: Path, run_id: str
+) -> Iterator[tuple[list[Opened], list[Refused]]]:
     """Open all sources and read their headers; refuse before anything else is read.
+
+    Args:
+        config: What is to be read.
+        books: The rules.
+        spool: Where standard input is kept.
+        run_id: Names the file that standard input is kept in.
 
     Raises:
         UsageError: A source cannot be used as it is; the hint has what to type.
     """
     with ExitStack() as stack:
-        files = [stack.enter_context(LocalFile(path)) for path in config.sources]
-        yield [_named(file, config, book) for file in files]
+        good: list[Opened] = []
+        bad: list[Refused] = []
+        for path, one in _listed(config):
+            try:
+                file = stack.enter_context(_file(path, spool, run_id))
+                good.append(_named(file, one, books.of(one)))
+                file.release()
+            except UsageError as error:
+                if not config.skip_bad_files:
+                    raise
+                bad.append(Refused(path, error))
+        yield good, bad
 
 
-def _named(file: LocalFile, config: RunConfig, book: RuleBook) -> Opened:
+def _listed(config: RunConfig) -> Iterator[tuple[str, Input]]:
+    seen: set[str] = set()
+    for one in config.inputs:
+        paths = expand((*one.paths, *(listed(one.listed) if one.listed else ())))
+        yield from ((path, one) for path in paths if path not in seen)
+        seen.update(paths)
+
+
+def _file(path: str, spool: Path, run_id: str) -> LocalFile:
+    if path != "-":
+        return LocalFile(path)
+    kept = spooled(sys.stdin.buffer, spool, f"stdin-{run_id}")
+    return LocalFile(str(kept), shown="standard input")
+
+
+def _named(file: LocalFile, one: Input, book: RuleBook) -> Opened:
     try:
-        return _open(file, config, book)
+        return _open(file, one, book)
     except UsageError as error:
         message = error.message if file.path in error.message else f"{file.path}: {error.message}"
         raise UsageError(message, hint=error.hint, code=error.code) from error
 
 
-def _open(file: LocalFile, config: RunConfig, book: RuleBook) -> Opened:
-    size = file.stat.size
+def _open(file: LocalFile, one: Input, book: RuleBook) -> Opened:
+    size = file.size
     header = read_header(
         file.read_raw,
         size=size,
         dialect=sniff(file.read_raw, size=size),
-        dropped=positions(config.mapping.drop),
+        dropped=positions(one.mapping.drop),
     )
     if "_reject_id" in header.columns:
         raise UsageError(
@@ -133,19 +211,19 @@ def _open(file: LocalFile, config: RunConfig, book: RuleBook) -> Opened:
         )
     mapping = plan(
         header.columns,
-        config.mapping,
+        one.mapping,
         known_fields=book.known,
         json_fields=book.nested,
         identity_fields=book.identity,
     )
-    return Opened(file, header.dialect, header.columns, header.start, mapping)
+    return Opened(file, one, book, header.dialect, header.columns, header.start, mapping)
 
 
-def config_of(opened: Opened, config: RunConfig, book: RuleBook) -> dict[str, Any]:
+def config_of(opened: Opened, config: RunConfig) -> dict[str, Any]:
     """Give all that decides the content of events and verdicts, as JSON-able values."""
     return {
         "mapping": opened.mapping.as_json(),
-        "rules": digest(book.rules),
+        "rules": digest(opened.book.rules),
         "identity": [config.identity, *config.identity_keys],
     }
 
@@ -176,15 +254,16 @@ class Found:
         return self.load.load_id == 0
 
 
-def find(opened: Opened, config: RunConfig, book: RuleBook, store: Store, *, seen: Seen) -> Found:
+def find(opened: Opened, config: RunConfig, store: Store, *, seen: Seen) -> Found:
     """Find the load of a source, or make one that is not recorded yet.
 
     Raises:
         MismatchError: The file at this path was changed since it was read.
     """
-    loads = [load for load in store.loads(config.destination) if load.name == config.name]
+    loads = [load for load in store.loads(config.destination) if load.name == opened.input.name]
     for load in loads:
         if load.identity.stat.proves_unchanged(opened.file.stat):
+            opened.file.recall(load.identity.size)
             return _known(opened, load, load.identity)
     identity = opened.file.identity(seen=seen)
     for load in loads:
@@ -199,17 +278,17 @@ def find(opened: Opened, config: RunConfig, book: RuleBook, store: Store, *, see
     for load in loads:
         if load.path == opened.file.absolute:
             raise _changed(opened.file, load)
-    return Found(new_load(opened, config, book, identity))
+    return Found(new_load(opened, config, identity))
 
 
-def new_load(opened: Opened, config: RunConfig, book: RuleBook, identity: Identity) -> Load:
+def new_load(opened: Opened, config: RunConfig, identity: Identity) -> Load:
     """Give the load of a source that is seen for the first time."""
-    settings = config_of(opened, config, book)
+    settings = config_of(opened, config)
     return Load(
         load_id=0,
         destination=config.destination,
-        source_id=ids.source_id(identity.fingerprint, config.name or None),
-        name=config.name,
+        source_id=ids.source_id(identity.fingerprint, opened.input.name or None),
+        name=opened.input.name,
         path=opened.file.absolute,
         identity=identity,
         form=opened.form,
@@ -238,7 +317,7 @@ def _begins_with(file: LocalFile, recorded: Identity, now: Identity) -> bool:
 
 
 def _changed(file: LocalFile, load: Load) -> MismatchError:
-    size, was = file.stat.size, load.identity.size
+    size, was = file.size, load.identity.size
     what = "is shorter than" if size < was else "was changed since"
     then = "when it was read" if size < was else "it was read"
     return MismatchError(
@@ -248,13 +327,13 @@ def _changed(file: LocalFile, load: Load) -> MismatchError:
     )
 
 
-def check_config(found: Found, opened: Opened, config: RunConfig, book: RuleBook) -> Load:
+def check_config(found: Found, opened: Opened, config: RunConfig) -> Load:
     """Give the load with the configuration of today, if it may go on with it.
 
     Raises:
         MismatchError: Its mapping or rules differ and `--rejudge` is not given.
     """
-    settings = config_of(opened, config, book)
+    settings = config_of(opened, config)
     load = found.load
     if load.config_digest == digest_of(settings) and load.form == opened.form:
         return load

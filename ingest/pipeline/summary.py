@@ -113,18 +113,31 @@ class SourceResult:
 
 
 def exit_code_of(
-    sources: Sequence[SourceResult], *, error: IngestError | None, rejects_ok: bool, sends: bool
+    sources: Sequence[SourceResult],
+    *,
+    error: IngestError | None,
+    rejects_ok: float | None,
+    sends: bool,
+    bad: int = 0,
 ) -> int:
-    """Give the exit code, the first that applies."""
+    """Give the exit code, the first that applies.
+
+    Args:
+        sources: What the run worked on.
+        error: What stopped it, if anything did.
+        rejects_ok: The share of rejected and refused records that makes no 3; None: no share does.
+        sends: Whether it was to send.
+        bad: Sources that were left out because they cannot be read.
+    """
     if error is not None:
         return error.exit_code
     counts = _sum(sources)
     waiting = any(s.progress.pending for source in sources for s in source.states)
     if sends and waiting:
         return _STOPPED
-    if counts.held or ((counts.rejected or counts.refused) and not rejects_ok):
-        return _SOME_FAILED
-    return 0
+    failed = counts.rejected + counts.refused
+    fine = failed == 0 or (rejects_ok is not None and failed <= rejects_ok * counts.read)
+    return 0 if fine and not counts.held and not bad else _SOME_FAILED
 
 
 def status_of(exit_code: int) -> str:
@@ -143,6 +156,7 @@ def summary_of(
     before: Counts,
     requests: Mapping[str, Any],
     reports: Mapping[str, Any],
+    bad: Sequence[Mapping[str, str]] = (),
 ) -> dict[str, Any]:
     """Give the summary of a run; fields may be added, none is ever renamed.
 
@@ -156,8 +170,10 @@ def summary_of(
         before: The counts of the same loads when the run began.
         requests: `sent`, `retried`, `status`.
         reports: `directory`, `html`, `summary`.
+        bad: `path` and `reason` of the sources that were left out.
     """
-    counts = _sum(sources)
+    distinct = list({source.load.source_id: source for source in sources}.values())
+    counts = _sum(distinct)
     body: dict[str, Any] = {
         "format": FORMAT,
         "version": __version__,
@@ -178,10 +194,11 @@ def summary_of(
             name: getattr(counts, name) - getattr(before, name)
             for name in ("read", "delivered", "rejected", "refused")
         },
-        "codes": tally(source.codes() for source in sources),
-        "warnings": tally(source.warnings() for source in sources),
+        "codes": tally(source.codes() for source in distinct),
+        "warnings": tally(source.warnings() for source in distinct),
         "requests": dict(requests),
         "sources": [source.body() for source in sources],
+        "left_out": [dict(source) for source in bad],
         "reports": dict(reports),
     }
     return body
@@ -204,7 +221,8 @@ def failure_summary(error: IngestError, *, run: Mapping[str, Any]) -> dict[str, 
 
 
 def _sum(sources: Sequence[SourceResult]) -> Counts:
-    return sum((source.counts for source in sources), Counts())
+    loads = {source.load.source_id: source for source in sources}  # a copy counts once
+    return sum((source.counts for source in loads.values()), Counts())
 
 
 def _ends(counts: Counts) -> dict[str, int]:

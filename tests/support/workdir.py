@@ -259,7 +259,9 @@ class ExternalSandbox:
         )
         assert self._process.stdout is not None
         url = self._process.stdout.readline().strip()
-        assert url.startswith("http://127.0.0.1:"), url
+        if not url.startswith("http://127.0.0.1:"):
+            self._stop()
+            raise AssertionError(f"the sandbox did not start: {url!r}")
         return Server(self._store, url)
 
     def __exit__(
@@ -268,6 +270,9 @@ class ExternalSandbox:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
         process = self._process
         assert process is not None
         process.terminate()

@@ -29,6 +29,7 @@ from ingest.edges.report import (
     write_reports,
     write_summary,
 )
+from ingest.edges.report.rows import Rows
 from ingest.errors import BugError, StoppedError, UsageError
 
 HEADER = ("event", "customer_id", "note")
@@ -280,6 +281,15 @@ def test_words_without_end_are_not_all_remembered(tmp_path: Path) -> None:
     ]
 
 
+def test_what_is_remembered_is_bounded() -> None:
+    """A report of rejects that all differ keeps no more than the last of their words."""
+    rows = Rows(("a",), dialect=Dialect(), source_name="s", run_id="r", suggest=None)
+    for n in range(10_000):
+        rows.csv_line(replace(RULES, violations=(replace(PERIOD, message=f"{n}"),), cells=("x",)))
+
+    assert len(rows._sets) <= 4096
+
+
 def test_a_suggestion_has_its_column(tmp_path: Path) -> None:
     """What the caller suggests stands beside the reject, guarded."""
     rows = table(render(tmp_path, suggest=lambda reject: f"-{reject.record}").rejects_csv)
@@ -450,6 +460,8 @@ def test_the_same_rejects_are_the_same_bytes(tmp_path: Path) -> None:
     again = {path.name: path.read_bytes() for path in _files(render(tmp_path))}
 
     assert first == again
+    with zipfile.ZipFile(tmp_path / "rejects.xlsx") as parts:
+        assert b"2000-01-01T00:00:00Z" in parts.read("docProps/core.xml")
 
 
 def _files(paths: ReportPaths) -> list[Path]:
@@ -649,8 +661,9 @@ def test_s04_s05_any_failing_step_leaves_whole_files(
     """Whichever fsync or rename fails, each report is the old or the new one, and a later run mends it."""
     render(tmp_path, [RULES])
     whole = {path.name: {path.read_bytes()} for path in tmp_path.iterdir()}
-    for name, content in _rendered_elsewhere(tmp_path / "elsewhere").items():
-        whole.setdefault(name, set()).add(content)
+    for some in (REJECTS[:2], REJECTS):
+        for name, content in _rendered_elsewhere(tmp_path / f"{len(some)}", some).items():
+            whole.setdefault(name, set()).add(content)
     calls = 0
 
     def counted(real: Any) -> Any:
@@ -663,21 +676,23 @@ def test_s04_s05_any_failing_step_leaves_whole_files(
 
         return call
 
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", counted(os.fsync))
-        patch.setattr(os, "replace", counted(os.replace))
-        with pytest.raises(StoppedError):
-            render(tmp_path)
+    for some in (REJECTS[:2], REJECTS):  # a fault during the recovery from a fault
+        calls = 0
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", counted(os.fsync))
+            patch.setattr(os, "replace", counted(os.replace))
+            with pytest.raises(StoppedError):
+                render(tmp_path, some)
 
     left = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
     left.pop(".ingest-report")
     assert all(content in whole[name] for name, content in left.items())
     assert render(tmp_path).rejects_csv.name == "rejects.csv"
-    assert len(list(tmp_path.iterdir())) == 5
+    assert len(list(tmp_path.iterdir())) == 6
 
 
-def _rendered_elsewhere(directory: Path) -> dict[str, bytes]:
-    render(report_directory(directory))
+def _rendered_elsewhere(directory: Path, some: Iterable[Reject]) -> dict[str, bytes]:
+    render(report_directory(directory), some)
     return {path.name: path.read_bytes() for path in directory.iterdir()}
 
 

@@ -1,10 +1,10 @@
 """A directory of reports: what stands there is replaced only if it is ours and untouched.
 
-`.ingest-report` lists, for each file that was put there, the SHA-256 of what was written last and
-before. A file is ours when it is an ordinary file, has one name, and has one of these. Whatever
+`.ingest-report` lists, for each file that was put there, the SHA-256 of what is to stand there and
+of what it replaces. A file is ours when it is an ordinary file, has one name, and has one of these. Whatever
 else stands at a name - a file of someone else, a report that was mended by hand, a link - is left
 alone, and the report is written beside it: `rejects-2.csv`, `rejects-3.csv` ... The list is
-written before the files are renamed, so that a crash between the two makes nothing foreign.
+written before the files are renamed, so that no crash between the two makes one foreign.
 """
 
 import contextlib
@@ -130,8 +130,9 @@ class Shelf:
         """
         places = {name: self._place(name) for name in drafts}
         for name, place in places.items():
-            before = self._known.get(place, ())[:1]
-            self._known[place] = (drafts[name][1].sha256, *before)
+            # What stands there, not what was listed last: that may never have got its name.
+            held = _hash_of(self._directory / place)
+            self._known[place] = (drafts[name][1].sha256, *((held,) if held else ()))
         self._write_manifest()
         paths = {name: drafts[name][0].publish(name=place) for name, place in places.items()}
         sync_directory(self._directory)

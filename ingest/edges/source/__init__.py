@@ -1,0 +1,20 @@
+"""Sources on the local disk: what they are, how they are listed, read and locked.
+
+`files` gives identities and reads that prove themselves, `packed` reads compressed files as if
+they were not, `listing` turns what was typed into files, `locks` keeps two runs apart.
+"""
+
+from ingest.edges.source.files import LocalFile, ProvenReader, Seen, fingerprint_of, spooled
+from ingest.edges.source.listing import expand, listed
+from ingest.edges.source.locks import hold
+
+__all__ = [
+    "LocalFile",
+    "ProvenReader",
+    "Seen",
+    "expand",
+    "fingerprint_of",
+    "hold",
+    "listed",
+    "spooled",
+]

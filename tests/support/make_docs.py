@@ -1,0 +1,177 @@
+"""Writes the pages of docs/ that say what stands in the schemas and in the command line.
+
+    python -m tests.support.make_docs
+
+Run it after a change of `schemas/`, of an option or of what a command prints; the tests of
+`tests/contract/` compare. The sessions of the README are played again, and what they print is put
+in where it differs.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+
+import click
+
+from ingest.cli import group
+from ingest.core.model import Severity, Stage
+from ingest.core.rules import Code, catalogue, rules_of
+from ingest.edges.validator import load_documents
+from tests.support.sessions import ROOT, record
+
+NO_VARIABLE = "-"
+_FEW = 5
+_NOTE = (
+    "<!-- Written by `python -m tests.support.make_docs`; edit the schemas or options instead. -->"
+)
+_DEFAULT = re.compile(r"\s*\[default: (.+?)\]\s*$")
+
+
+def reject_codes() -> str:
+    """The page of reason codes."""
+    documents = load_documents()
+    codes = catalogue(documents)
+    only = _events(documents)
+    parts = [
+        _NOTE,
+        "# Reason codes",
+        "A code says what is wrong with a record. A record has one code for each rule that it"
+        " breaks, all at once. The rules are the JSON Schemas in [`schemas/`](../schemas): this"
+        " page is made from them.",
+        "- An **error** rejects the record: it is in the reject report and is not sent.\n"
+        "- A **warning** is counted, and the record is sent.\n"
+        "- `--strict` makes errors of the warnings marked so below.",
+        "A code never changes its meaning. Codes may be added. The summary counts violations,"
+        " so one record can count under several codes.",
+        "## Errors of reading",
+        "The bytes of the record, or a cell of it, cannot be read as asked. How records are"
+        " read: [reading.md](reading.md). The `json_` codes are those of JSON Lines.",
+        _table(_of(codes, Severity.ERROR, Stage.READING), only),
+        "## Errors of the rules",
+        "The record was read, and the API would not take it.",
+        _table(_of(codes, Severity.ERROR, Stage.RULES), only),
+        "## Errors of sending",
+        _table(_of(codes, Severity.ERROR, Stage.API), only),
+        "## Warnings",
+        "The API takes such a record, but may file a value differently from what was meant.",
+        _table(
+            [code for code in codes.values() if code.severity is Severity.WARNING],
+            only,
+            strict=True,
+        ),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _events(documents: Mapping[str, Mapping[str, object]]) -> dict[str, list[str]]:
+    """The events to which a code is confined; a code of all events is not in it."""
+    found: dict[str, set[str | None]] = {}
+    for rule in rules_of(documents):
+        found.setdefault(rule.code, set()).add(rule.event)
+    return {
+        code: sorted(event for event in events if event is not None)
+        for code, events in found.items()
+        if None not in events
+    }
+
+
+def _of(codes: Mapping[str, Code], severity: Severity, stage: Stage) -> list[Code]:
+    return [code for code in codes.values() if code.severity is severity and code.stage is stage]
+
+
+def _table(codes: list[Code], only: Mapping[str, list[str]], *, strict: bool = False) -> str:
+    head = ["code", "what it says", "how to mend it", *(["`--strict`"] if strict else [])]
+    rows = [head, ["---"] * len(head)]
+    for code in codes:
+        events = only.get(code.code, [])
+        said = f" (`{'`, `'.join(events)}`)" if 0 < len(events) < 6 else ""
+        more = ["error" if code.strict else "warning"] if strict else []
+        rows.append([f"`{code.code}`", code.message + said, code.hint, *more])
+    return "\n".join(f"| {' | '.join(map(_cell, row))} |" for row in rows)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def options() -> str:
+    """The page of commands and options."""
+    parts = [
+        _NOTE,
+        "# Commands and options",
+        "A flag goes before its environment variable, and that before the default. A variable"
+        " of an option that may be repeated holds its values with a space between; a switch is"
+        " on with `1`. The API key has no flag: it stands in `INGEST_API_KEY`, or in the file"
+        " that `--api-key-file` names.",
+    ]
+    whole = _rows(group.commands["run"])
+    for name, command in group.commands.items():
+        parts += list(_command(name, command, whole))
+    return "\n\n".join(parts) + "\n"
+
+
+def _command(name: str, command: click.Command, whole: list[list[str]]) -> Iterator[str]:
+    context = _context(command)
+    arguments = [param for param in command.params if isinstance(param, click.Argument)]
+    shown = " ".join([name, "[OPTIONS]", *(each.make_metavar(context) for each in arguments)])
+    yield f"## `ingest {shown}`"
+    yield " ".join((command.help or "").split())
+    if command.epilog:
+        yield re.sub("^Example: (.*)$", r"Example: `\1`", command.epilog)
+    rows = _rows(command)
+    if rows != whole and len(rows) > _FEW and all(row in whole for row in rows):
+        missing = ", ".join(row[0] for row in whole if row not in rows)
+        yield f"It takes the options of `ingest run`, without {missing}."
+        return
+    head = [["option", "variable", "default", "what it does"], ["---"] * 4]
+    yield "\n".join(f"| {' | '.join(map(_cell, row))} |" for row in head + rows)
+
+
+def _rows(command: click.Command) -> list[list[str]]:
+    rows = []
+    for param in command.params:
+        if isinstance(param, click.Option):
+            text, default = help_of(param)
+            spelling = ", ".join(f"`{each}`" for each in _spellings(param, command))
+            variable = f"`{param.envvar}`" if param.envvar else NO_VARIABLE
+            more = " May be repeated." if param.multiple and "repeated" not in text else ""
+            rows.append([spelling, variable, default, text + more])
+    return rows
+
+
+def _context(command: click.Command) -> click.Context:
+    return click.Context(command, info_name=command.name)
+
+
+def _spellings(param: click.Option, command: click.Command) -> list[str]:
+    metavar = "" if param.is_flag else f" {param.make_metavar(_context(command))}"
+    return [f"{name}{metavar if name.startswith('--') else ''}" for name in param.opts]
+
+
+def help_of(param: click.Option) -> tuple[str, str]:
+    """The text of an option, and its default as people say it; empty where there is none."""
+    text = " ".join((param.help or "").split())
+    said = _DEFAULT.search(text)
+    if said:
+        return text[: said.start()], said[1]
+    if param.show_default and param.default is not None:
+        return text, f"`{param.default}`"
+    return text, ""
+
+
+PAGES: Mapping[str, Callable[[], str]] = {
+    "docs/reject-codes.md": reject_codes,
+    "docs/options.md": options,
+}
+"""What each page is to hold, by its place below the root."""
+
+
+def main() -> None:
+    """Write the pages."""
+    for path, page in PAGES.items():
+        (ROOT / path).write_text(page(), encoding="utf-8")
+    readme = ROOT / "README.md"
+    readme.write_text(record(readme.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -78,6 +78,17 @@ def status(which: str | None, *, state: str | None, as_json: bool) -> None:
     click.echo(show(which, state=state, as_json=as_json))
 
 
+@group.command(epilog="Example: ingest doctor --config nightly.toml --job shop")
+@together(INPUTS, MAPPING, RULES, DESTINATION, SENDING, PLAN, PLACES, OUTPUT)
+@click.pass_context
+def doctor(context: click.Context, /, **typed: Any) -> None:
+    """Show the settings in effect, where each came from, and whether all is well. Sends nothing."""
+    from ingest.cli.doctor import as_json, as_text, examine  # noqa: PLC0415 - see the docstring
+
+    found = examine(context, typed)
+    click.echo(as_json(found) if typed["as_json"] else as_text(found))
+
+
 @group.command()
 @click.option(
     "--port",

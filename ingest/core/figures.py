@@ -17,3 +17,16 @@ def duration(seconds: float) -> str:
 def counted(number: int, noun: str) -> str:
     """Give a count for a person: `1 call`, `1,334 calls`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def size(count: int) -> str:
+    """Give a number of bytes for a person: `512 bytes`, `3.4 MB`, `1.2 TB`."""
+    units = ("kB", "MB", "GB", "TB", "PB")
+    if count < 1000:  # noqa: PLR2004 - below it, no unit is needed
+        return counted(count, "byte")
+    value = float(count)
+    for unit in units:
+        value /= 1000
+        if value < 1000 or unit == units[-1]:  # noqa: PLR2004 - the next unit begins there
+            return f"{value:.1f} {unit}"
+    raise AssertionError  # not reached: the last unit takes all

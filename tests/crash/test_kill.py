@@ -10,7 +10,7 @@ from tests.support.deadly import Point
 
 # Which calls of a run are met, by call and kind of file; both before and after each.
 ORDINALS = {
-    ("mkdir", "state"): (1,),
+    ("mkdir", "state"): (2,),
     ("create", "witness"): (1,),
     ("pwrite", "witness"): (1, 4),
     ("fsync", "witness"): (1,),

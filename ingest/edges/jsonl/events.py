@@ -8,6 +8,7 @@ or absent where that matters.
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 
 import numpy as np
 import orjson
@@ -21,7 +22,7 @@ MOST_COLUMNS = 256
 _FIRST_WIDE = 2.0**63  # from here on, orjson may have read an integer as a float
 
 Rest = Callable[[Mapping[str, object]], Sequence[str]]
-"""Gives the codes that members or a whole event break, by rules that are not about names."""
+"""Gives the codes that members, or a whole event, break."""
 
 Misfit = tuple[str, str, pl.Series]
 
@@ -32,13 +33,13 @@ class Column:
 
     Args:
         texts: The value itself for a text, JSON for all else; null where absent or null.
-        kind: The JSON type of all; `tagged`: it differs.
+        kind: The JSON type of all, `text` for strings; `tagged`: it differs.
         tags: The type of each value where it differs; None elsewhere.
     """
 
     texts: pl.Series
     kind: str
-    tags: pl.Series | None
+    tags: pl.Series | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +49,11 @@ class Events:
     Args:
         height: How many objects there are.
         columns: By name; a name that never had a value has none.
-        misfits: (code, name, rows) that are known before any rule is asked.
+        misfits: (code, name, rows) that are known before any rule is asked; the name is empty
+            where a rule was asked of members that have no column.
         integers: Of objects with an identity that is an integer: its digits by name.
         blank_uuid: Objects whose `event_uuid` is null or blank.
-        own_uuid: Objects with an `event_uuid` of their own.
+        needs_uuid: Whether an object has no `event_uuid` of its own.
     """
 
     height: int
@@ -59,7 +61,7 @@ class Events:
     misfits: list[Misfit]
     integers: Mapping[int, Mapping[str, str]]
     blank_uuid: frozenset[int]
-    own_uuid: frozenset[int]
+    needs_uuid: "np.ndarray[tuple[int], np.dtype[np.bool_]]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +88,12 @@ class _Found:
     """What was found in the objects since the last frame."""
 
     height: int = 0
-    values: dict[str, list[object]] = field(default_factory=dict)
+    pieces: dict[str, list[tuple[int, Column]]] = field(default_factory=dict)
     twice: dict[str, list[int]] = field(default_factory=dict)
     codes: dict[str, list[int]] = field(default_factory=dict)
     integers: dict[int, dict[str, str]] = field(default_factory=dict)
     blank_uuid: list[int] = field(default_factory=list)
-    wide: dict[tuple[str, int], str] = field(default_factory=dict)
+    own_uuid: list[int] = field(default_factory=list)
 
 
 class Collector:
@@ -108,39 +110,40 @@ class Collector:
 
     def take(self, objects: Sequence[bytes], values: Sequence[dict[str, object]]) -> None:
         """Take in objects and their values; nothing is kept but what columns need."""
-        found, begin = self._found, self._found.height
+        begin = self._found.height
+        self._found.height += len(values)
         names = set().union(*values)
-        known = {name for name in names if self._has_column(name)}
-        for name in known:
-            column = found.values.setdefault(name, [])
-            if len(column) < begin:
-                column += [None] * (begin - len(column))
-            column += [value.get(name) for value in values]
-        found.height += len(values)
+        rare = {name for name in names if not self._has_column(name)}
+        for name in names - rare:
+            cells = list(map(dict.get, values, repeat(name)))
+            kinds = set(map(type, cells))
+            wide = _wide(objects, name, cells) if float in kinds else {}
+            if name in self._wanted.identities and kinds & {int, float}:
+                self._digits(name, cells, wide, begin)
+                kinds = set(map(type, cells))
+            piece = _piece(cells, kinds, wide)
+            if piece is not None:
+                self._found.pieces.setdefault(name, []).append((begin, piece))
         self._doubles(objects, values, begin)
-        self._uuids(values, begin, names)
-        self._wide(objects, values, begin, known)
-        self._judge_apart(values, begin, names - known)
+        if "event_uuid" in names:
+            self._uuids(values, begin)
+        self._judge_apart(values, begin, rare)
 
     def events(self) -> Events:
         """Give what was gathered, and begin anew."""
         found, self._found = self._found, _Found()
-        self._identities(found)
-        columns = {
-            name: column
-            for name, values in found.values.items()
-            if (column := _column(name, values, found)) is not None
-        }
+        height = found.height
         misfits = [("json_duplicate_key", name, rows) for name, rows in found.twice.items()]
         misfits += [(code, "", rows) for code, rows in found.codes.items()]
-        uuids = found.values.get("event_uuid", [])
+        needs_uuid = np.ones(height, dtype=np.bool_)
+        needs_uuid[found.own_uuid] = False
         return Events(
-            height=found.height,
-            columns=columns,
-            misfits=[(code, name, _mask(rows, found.height)) for code, name, rows in misfits],
+            height=height,
+            columns={name: _joined(pieces, height) for name, pieces in found.pieces.items()},
+            misfits=[(code, name, _mask(rows, height)) for code, name, rows in misfits],
             integers=found.integers,
             blank_uuid=frozenset(found.blank_uuid),
-            own_uuid=frozenset(row for row, value in enumerate(uuids) if not _is_blank(value)),
+            needs_uuid=needs_uuid,
         )
 
     def _has_column(self, name: str) -> bool:
@@ -155,9 +158,7 @@ class Collector:
         self, objects: Sequence[bytes], values: Sequence[dict[str, object]], begin: int
     ) -> None:
         """Find names that stand twice: such an object has more members than values."""
-        counts = member_counts(objects)
-        sizes = np.fromiter(map(len, values), dtype=np.int64, count=len(values))
-        rows = np.flatnonzero(counts != sizes).tolist()
+        rows = _crowded(objects, values)
         if not rows:
             return
         level = Outline([objects[row] for row in rows]).level(1)
@@ -168,34 +169,19 @@ class Collector:
                 if count > 1 and name in self._wanted.watched:
                     self._found.twice.setdefault(name, []).append(begin + row)
 
-    def _uuids(
-        self, values: Sequence[dict[str, object]], begin: int, names: Collection[str]
-    ) -> None:
-        if "event_uuid" in names:
-            self._found.blank_uuid += [
-                row
-                for row, value in enumerate(values, begin)
-                if "event_uuid" in value and _is_blank(value["event_uuid"])
-            ]
+    def _uuids(self, values: Sequence[dict[str, object]], begin: int) -> None:
+        for row, value in enumerate(values, begin):
+            if "event_uuid" in value:
+                blank = _is_blank(value["event_uuid"])
+                (self._found.blank_uuid if blank else self._found.own_uuid).append(row)
 
-    def _wide(
-        self,
-        objects: Sequence[bytes],
-        values: Sequence[dict[str, object]],
-        begin: int,
-        known: Collection[str],
-    ) -> None:
-        """Look integers up that orjson has read as floats."""
-        for name in known:
-            column = self._found.values[name][begin:]
-            if float not in set(map(type, column)):
-                continue
-            for row, value in enumerate(column):
-                if isinstance(value, float) and abs(value) >= _FIRST_WIDE:
-                    level = Outline([objects[row]]).level(1)
-                    text = level.value(int(level.find(name)[-1])).decode()
-                    if text.lstrip("-").isdecimal():
-                        self._found.wide[name, begin + row] = text
+    def _digits(self, name: str, cells: list[object], wide: dict[int, str], begin: int) -> None:
+        """Turn integers into their digits, in place."""
+        for row, value in enumerate(cells):
+            digits = str(value) if type(value) is int else wide.pop(row, None)
+            if digits is not None:
+                cells[row] = digits
+                self._found.integers.setdefault(begin + row, {})[name] = digits
 
     def _judge_apart(
         self, values: Sequence[dict[str, object]], begin: int, rare: Collection[str]
@@ -213,20 +199,6 @@ class Collector:
         for code in codes:
             self._found.codes.setdefault(code, []).append(row)
 
-    def _identities(self, found: _Found) -> None:
-        """Turn integers into their digits."""
-        for name in self._wanted.identities:
-            values = found.values.get(name, [])
-            if not {int, float} & set(map(type, values)):
-                continue
-            for row, value in enumerate(values):
-                digits = found.wide.pop((name, row), None)
-                if type(value) is int:
-                    digits = str(value)
-                if digits is not None:
-                    values[row] = digits
-                    found.integers.setdefault(row, {})[name] = digits
-
 
 def _is_blank(value: object) -> bool:
     # Python's blanks are Unicode White_Space and U+001C to U+001F, as the rules have it.
@@ -239,30 +211,106 @@ def _mask(rows: list[int], height: int) -> pl.Series:
     return pl.Series(flags)
 
 
-_TAGS = {str: "string", int: "integer", float: "number", bool: "boolean", list: "array"}
-_TAGS |= {dict: "object"}
+def _crowded(objects: Sequence[bytes], values: Sequence[dict[str, object]]) -> list[int]:
+    """Objects that have more members than values.
+
+    A name and its colon are `":` where no blank is between. So an object with as many of these
+    as values has no more members either; the others are counted exactly.
+    """
+    text = b"\n".join(objects)
+    if any(blank in text for blank in (b" :", b"\t:", b"\r:")):
+        unsure = list(range(len(values)))
+    else:
+        marks = [each.count(b'":') for each in objects]
+        unsure = [
+            row
+            for row, (count, value) in enumerate(zip(marks, values, strict=True))
+            if count != len(value)
+        ]
+    if not unsure:
+        return []
+    counts = member_counts([objects[row] for row in unsure]).tolist()
+    return [row for row, count in zip(unsure, counts, strict=True) if count != len(values[row])]
 
 
-def _column(name: str, values: list[object], found: _Found) -> Column | None:
-    values += [None] * (found.height - len(values))
-    kinds = set(map(type, values)) - {type(None)}
+def _wide(objects: Sequence[bytes], name: str, cells: Sequence[object]) -> dict[int, str]:
+    """The digits of integers that orjson has read as floats, by object."""
+    found: dict[int, str] = {}
+    for row, value in enumerate(cells):
+        if type(value) is float and abs(value) >= _FIRST_WIDE:
+            level = Outline([objects[row]]).level(1)
+            text = level.value(int(level.find(name)[-1])).decode()
+            if text.removeprefix("-").isdecimal():
+                found[row] = text
+    return found
+
+
+_TAGS = {
+    str: "string",
+    int: "integer",
+    float: "number",
+    bool: "boolean",
+    list: "array",
+    dict: "object",
+    type(None): None,
+}
+_NONE = type(None)
+_WORDS = {True: "true", False: "false", None: None}
+
+
+def _piece(cells: list[object], kinds: set[type], wide: Mapping[int, str]) -> Column | None:
+    """Some values of one name as a column; None where there are none."""
+    kinds = kinds - {_NONE}
     if not kinds:
         return None
     if kinds == {str}:
-        return Column(pl.Series(values, dtype=pl.String), "text", None)
-    texts = [_text(value) for value in values]
-    tags = [_TAGS.get(type(value)) for value in values]  # type: ignore[arg-type] # null has none
-    for (other, row), text in found.wide.items():
-        if other == name:
-            texts[row], tags[row] = text, "integer"
-    series = pl.Series(texts, dtype=pl.String)
-    present = {tag for tag in tags if tag is not None}
-    if len(present) == 1 and present <= {"integer", "boolean"}:
-        return Column(series, present.pop(), None)
-    return Column(series, "tagged", pl.Series(tags, dtype=pl.String))
+        return Column(pl.Series(cells, dtype=pl.String), "text")
+    if kinds == {bool}:
+        words = list(map(_WORDS.__getitem__, cells))  # type: ignore[arg-type] # all are keys
+        return Column(pl.Series(words, dtype=pl.String), "boolean")
+    if kinds == {int}:
+        texts = [None if cell is None else str(cell) for cell in cells]
+        return Column(pl.Series(texts, dtype=pl.String), "integer")
+    dumps = orjson.dumps
+    texts = [
+        cell if cell is None or type(cell) is str else dumps(cell).decode()  # type: ignore[misc]
+        for cell in cells
+    ]
+    tags = list(map(_TAGS.__getitem__, map(type, cells)))
+    for row, text in wide.items():
+        texts[row], tags[row] = text, "integer"
+    return Column(
+        pl.Series(texts, dtype=pl.String), "tagged", pl.Series(tags, dtype=pl.String)
+    )
 
 
-def _text(value: object) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    return orjson.dumps(value).decode()
+def _joined(pieces: Sequence[tuple[int, Column]], height: int) -> Column:
+    """One column of pieces, with nulls where there is none."""
+    kinds = {piece.kind for _, piece in pieces}
+    kind = kinds.pop() if len(kinds) == 1 else "tagged"
+    texts = _filled([(begin, piece.texts) for begin, piece in pieces], height)
+    if kind != "tagged":
+        return Column(texts, kind)
+    tags = [(begin, _tags(piece)) for begin, piece in pieces]
+    return Column(texts, kind, _filled(tags, height))
+
+
+def _tags(piece: Column) -> pl.Series:
+    if piece.tags is not None:
+        return piece.tags
+    tag = "string" if piece.kind == "text" else piece.kind
+    whole = pl.Series([tag], dtype=pl.String).new_from_index(0, len(piece.texts))
+    return whole.set(piece.texts.is_null(), None)
+
+
+def _filled(parts: Sequence[tuple[int, pl.Series]], height: int) -> pl.Series:
+    series: list[pl.Series] = []
+    at = 0
+    for begin, part in parts:
+        if begin > at:
+            series.append(part.clear(begin - at))
+        series.append(part)
+        at = begin + len(part)
+    if height > at:
+        series.append(parts[0][1].clear(height - at))
+    return pl.concat(series, rechunk=True) if len(series) > 1 else series[0]

@@ -198,6 +198,17 @@ class Progress:
         """Put a new verdict in place of the old one; what was delivered or is held stays so."""
         return replace(self, rejected=rejected & ~(self.delivered | self.held), refused=0)
 
+    def without_last(self) -> "Progress":
+        """Forget the last record: it was not whole yet, and was rejected for that.
+
+        Raises:
+            ValueError: It was not rejected.
+        """
+        last = 1 << self.total >> 1
+        if not last & self.rejected:
+            raise ValueError("only a rejected record can be superseded")
+        return replace(self, total=self.total - 1, rejected=self.rejected & ~last)
+
     def counts(self, *, warned: int = 0) -> Counts:
         """Count the ends; `intent` counts as doubt, for no run is there to settle it."""
         ends = (self.delivered.bit_count(), self.rejected.bit_count(), self.refused.bit_count())

@@ -138,6 +138,8 @@ class Findings:
         segment: Where the rejects are; None without any.
         judged: False where a new verdict is due.
         unterminated: The last record has no line end.
+        source_size: Bytes of the source when the chunk was framed: an open quote is judged by the
+            end of the source, which may have grown since.
     """
 
     codes: Mapping[str, int] = field(default_factory=dict)
@@ -149,6 +151,7 @@ class Findings:
     segment: Segment | None = None
     judged: bool = True
     unterminated: bool = False
+    source_size: int = 0
 
 
 @dataclass(frozen=True, slots=True)

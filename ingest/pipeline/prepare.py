@@ -42,6 +42,7 @@ class Work:
         segments: Where the rejects of chunks are kept.
         room: Bytes that one event may have in a request.
         now: The moment against which times are judged.
+        growing: A last record without its end is left for the next run.
         limits: Of framing.
     """
 
@@ -51,6 +52,7 @@ class Work:
     segments: Path
     room: int
     now: datetime
+    growing: bool = False
     limits: Limits = _NO_LIMITS
 
 
@@ -79,14 +81,31 @@ class Preparer:
             states: The chunks on record, in order.
             limit: Records of the source beyond this are not read.
         """
-        for state in states:
+        known = self._superseded(states)
+        for state in known:
             if not state.findings.judged:
                 yield self._judge_again(state)
             elif state.progress.pending or state.progress.intent:
                 yield self._again(state)
-        yield from self._fresh(states, limit=limit)
+        yield from self._fresh(known, limit=limit)
 
     # -- chunks ----------------------------------------------------------------------------
+
+    def _superseded(self, states: Sequence[ChunkState]) -> list[ChunkState]:
+        """Take the last record off a source that has grown, if it was rejected as not whole."""
+        size = self._work.load.identity.size
+        if not states or not states[-1].findings.unterminated:
+            return list(states)
+        *before, last = states
+        if last.findings.source_size >= size:
+            return list(states)
+        progress = last.progress.without_last()
+        stop = last.chunk.start
+        if progress.total:
+            stop = self._framed(last.chunk.start, last.findings.source_size, progress.total).stop
+        chunk = replace(last.chunk, stop=stop)
+        findings = replace(last.findings, judged=False, unterminated=False)
+        return [*before, ChunkState(chunk, progress, findings)]
 
     def _fresh(self, states: Sequence[ChunkState], *, limit: int | None) -> Iterator[Prepared]:
         at = states[-1].chunk.stop if states else self._work.opened.start
@@ -95,14 +114,30 @@ class Preparer:
         if left is not None and left <= 0:
             return
         for frame in self._frames(at, stop=None, limit=left):
-            yield self._judge(Chunk(chunk_id, frame.start, frame.stop), frame, None)
+            whole = self._without_open_end(frame)
+            if whole is None:
+                return
+            yield self._judge(Chunk(chunk_id, whole.start, whole.stop), whole, None)
             chunk_id += 1
 
-    def _frames(self, at: Position, *, stop: int | None, limit: int | None) -> Iterator[Frame]:
+    def _without_open_end(self, frame: Frame) -> Frame | None:
+        """Leave a last record without its end for the next run, where the source is growing."""
+        if not (self._work.growing and frame.unterminated):
+            return frame
+        if frame.records == 1:
+            return None
+        return self._framed(frame.start, self._work.load.identity.size, frame.records - 1)
+
+    def _framed(self, at: Position, size: int, records: int) -> Frame:
+        return next(iter(self._frames(at, stop=None, limit=records, size=size)))
+
+    def _frames(
+        self, at: Position, *, stop: int | None, limit: int | None, size: int | None = None
+    ) -> Iterator[Frame]:
         work = self._work
         return frames(
             work.read_at,
-            size=work.load.identity.size,
+            size=size or work.load.identity.size,
             start=at,
             stop_offset=stop,
             columns=work.opened.columns,
@@ -111,15 +146,17 @@ class Preparer:
             max_records=limit,
         )
 
-    def _frame(self, chunk: Chunk) -> Frame:
-        frame = next(iter(self._frames(chunk.start, stop=chunk.stop.offset, limit=None)))
+    def _frame(self, state: ChunkState) -> Frame:
+        chunk, size = state.chunk, state.findings.source_size
+        parts = self._frames(chunk.start, stop=chunk.stop.offset, limit=None, size=size)
+        frame = next(iter(parts))
         if frame.stop != chunk.stop:
             raise AssertionError(f"chunk {chunk.chunk_id} was framed differently before")
         return frame
 
     def _again(self, state: ChunkState) -> Prepared:
         """Prepare what is pending of a judged chunk; intent that a crash left over is doubt."""
-        frame = self._frame(state.chunk)
+        frame = self._frame(state)
         mapped = self._encoder.map(frame.table)
         lost = state.progress.intent
         progress = state.progress.recover()
@@ -133,9 +170,16 @@ class Preparer:
         return Prepared(replace(state, progress=progress), payload, tuple(notes))
 
     def _judge_again(self, state: ChunkState) -> Prepared:
-        return self._judge(state.chunk, self._frame(state.chunk), state.progress.recover())
+        return self._judge(
+            state.chunk,
+            self._frame(state),
+            state.progress.recover(),
+            size=state.findings.source_size,
+        )
 
-    def _judge(self, chunk: Chunk, frame: Frame, before: Progress | None) -> Prepared:
+    def _judge(
+        self, chunk: Chunk, frame: Frame, before: Progress | None, *, size: int = 0
+    ) -> Prepared:
         mapped = self._encoder.map(frame.table)
         verdict = self._validator.judge(mapped.table, mapped.misfits, now=self._work.now)
         events = _Events(self._work, self._encoder, frame, mapped, chunk.chunk_id)
@@ -152,7 +196,10 @@ class Preparer:
         segment = self._segment(
             chunk, [r for r in rejects.values() if flags[r.record - 1 - chunk.start.record]]
         )
-        findings = rejects.findings(mapped, flags, segment)
+        findings = replace(
+            rejects.findings(mapped, flags, segment),
+            source_size=size or self._work.load.identity.size,
+        )
         return Prepared(ChunkState(chunk, progress, findings), payload)
 
     def _segment(self, chunk: Chunk, rejects: list[Reject]) -> Segment | None:

@@ -27,7 +27,7 @@ from ingest.core.outcome import RetryPolicy
 from ingest.edges.client import Client, route_to
 from ingest.edges.display import Display, Standing
 from ingest.edges.limit import SharedLimit, limit_file
-from ingest.edges.report import report_directory, write_summary
+from ingest.edges.report import report_directory, sweep, write_summary
 from ingest.edges.source import ProvenReader
 from ingest.edges.store import RunRow, Store
 from ingest.engine.local import ahead
@@ -194,6 +194,7 @@ def _work(run: _Run, source: Opened, load: Load, segments: Path) -> Work:
         segments=segments,
         room=MAX_BYTES - run.config.endpoint.wrapper.overhead,
         now=run.started,
+        growing=run.config.growing,
     )
 
 
@@ -340,12 +341,8 @@ def _take_up(
     if found.new:
         return found.load, [], None
     states = store.chunks(found.load)
-    if found.grown and states and states[-1].findings.unterminated:
-        raise MismatchError(
-            f"{source.file.path} has grown after a last line that was not complete when it was read",
-            hint="put the original back, or send it as a load of its own: --as NAME",
-            code="source_grown_within_record",
-        )
+    if found.grown:
+        _check_growth(source, states)
     load = check_config(found, source, run.config)
     if run.config.rejudge:
         judged = replace(load, fence=load.fence + 1)
@@ -360,6 +357,22 @@ def _take_up(
         return here, states, f"same as {found.moved_from}, run {load.run_id}, nothing sent"
     store.amend(load)
     return load, states, f"already complete (run {load.run_id}), nothing sent"
+
+
+def _check_growth(source: Opened, states: Sequence[ChunkState]) -> None:
+    if not states or not states[-1].findings.unterminated:
+        return
+    last = states[-1].progress.total - 1
+    if not states[-1].progress.rejected >> last & 1:
+        raise MismatchError(
+            f"{source.file.path} has grown after a last line that was not complete when it was sent"
+            f" (record {states[-1].chunk.stop.record:,})",
+            hint=(
+                "put the original back, or send it as a load of its own: --as NAME;"
+                " --growing leaves such a line for the next run"
+            ),
+            code="source_grown_within_record",
+        )
 
 
 def _unjudged(state: ChunkState) -> ChunkState:
@@ -394,7 +407,9 @@ async def _deliver(
         traffic=run.traffic,
         tell=run.display.tell,
     )
-    preparer = Preparer(_work(run, source, load, store.segments(load)))
+    segments = store.segments(load)
+    sweep(segments)
+    preparer = Preparer(_work(run, source, load, segments))
     run.display.begin(Path(source.file.path).name, records=None)
     try:
         async with ahead(preparer.all(states, limit=config.limit)) as feed:

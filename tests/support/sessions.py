@@ -8,7 +8,7 @@ A fence is marked by an HTML comment on the line before it:
     <!-- run --> <!-- test -->        commands that CI runs as they are
 
 In an output a line `...` stands for any lines, `...` within a line for any text, and a line `^C`
-for Ctrl-C, typed as soon as the line before it is there. What differs from run to run is compared
+for Ctrl-C, typed a second after the line before it. What differs from run to run is compared
 by its kind: run ids, ports, how long it took, and where the working directory is.
 """
 
@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +32,7 @@ HOME = "/home/you"
 CTRL_C = "^C"
 ANY = "..."
 TIMEOUT_S = 120
+PATIENCE_S = 1.0
 _FENCE = re.compile(r"^```")
 _MARK = re.compile(r"^<!-- (run|test|session|file)(?:: ([^,]+?))?(, counts vary)? -->$")
 _VOLATILE = (
@@ -132,6 +134,7 @@ def _listen(process: "subprocess.Popen[str]", awaited: str, place: Path) -> Iter
             if awaited and _alike(normal(awaited, place), normal(line, place)):
                 awaited = ""
                 yield CTRL_C
+                time.sleep(PATIENCE_S)
                 os.killpg(process.pid, signal.SIGINT)
 
 

@@ -40,6 +40,7 @@ STATUSES = {0: "complete", 3: "complete", 1: "stopped", 4: "stopped", 6: "stoppe
 STATUSES |= {129: "interrupted", 130: "interrupted", 143: "interrupted"}
 STATUSES |= {2: "refused", 5: "refused", 8: "refused"}
 TIMEOUT_S = 120
+csv.field_size_limit(1 << 30)
 
 
 # -- sources ---------------------------------------------------------------------------------
@@ -355,7 +356,7 @@ class Workdir:
 
     def json(self, *arguments: str | bytes | Path, **options: Any) -> Done:
         """Run it with `--json`, and check what must hold of the object on every exit."""
-        done = self.ingest(*arguments, "--json", **options)
+        done = self.ingest(arguments[0], "--json", *arguments[1:], **options)
         assert_summary_form(done)
         return done
 

@@ -97,6 +97,20 @@ def test_headers_that_matter_are_kept() -> None:
 
 
 OK_HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 25\r\n\r\n"
+CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def in_turn(*parts: bytes, keep: bool = False) -> Step:
+    """These bytes, each part by itself."""
+
+    async def step(line: Line) -> bool:
+        for part in parts:
+            line.writer.write(part)
+            await line.writer.drain()
+            await asyncio.sleep(0.05)
+        return keep
+
+    return step
 
 
 @pytest.mark.parametrize(
@@ -110,16 +124,34 @@ OK_HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 25\r\n\r\n"
             answer(length=26, keep=False), 200, Failure.DISCONNECTED, id="N6-length-too-long"
         ),
         pytest.param(
-            raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{"),
+            raw(CHUNKED_HEAD + b"5\r\n{"),
             200,
             Failure.DISCONNECTED,
             id="N6-chunk-cut",
         ),
         pytest.param(
-            raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"),
-            200,
+            in_turn(CHUNKED_HEAD, b"zz\r\n"), 200, Failure.PROTOCOL, id="N9-chunked-garbage"
+        ),
+        pytest.param(
+            raw(CHUNKED_HEAD + b"zz\r\n"), None, Failure.PROTOCOL, id="N9-garbage-with-the-head"
+        ),
+        pytest.param(
+            raw(b"HTTP/1.1 200 OK\r\nContent-Length: 25\r\n" + CHUNKED_HEAD[17:] + OK_BODY),
+            None,
             Failure.PROTOCOL,
-            id="N9-chunked-garbage",
+            id="N9-two-framings",
+        ),
+        pytest.param(
+            raw(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n" + OK_HEAD[17:] + OK_BODY),
+            None,
+            Failure.PROTOCOL,
+            id="N9-two-lengths",
+        ),
+        pytest.param(
+            reset(b"HTTP/1.0 200 OK\r\n\r\n" + OK_BODY),
+            200,
+            Failure.RESET,
+            id="N6-reset-without-length",
         ),
         pytest.param(raw(b"hello there\r\n\r\n"), None, Failure.PROTOCOL, id="N9-no-http"),
         pytest.param(
@@ -159,9 +191,7 @@ def test_a_broken_answer_is_told_apart(step: Step, status: int | None, failure: 
         pytest.param(b"HTTP/1.0 200 OK\r\n\r\n" + OK_BODY, id="N9-http-1.0"),
         pytest.param(b"HTTP/1.1 100 Continue\r\n\r\n" * 50 + OK_HEAD + OK_BODY, id="N9-100s"),
         pytest.param(
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n19\r\n"
-            + OK_BODY
-            + b"\r\n0\r\n\r\n",
+            CHUNKED_HEAD + b"19\r\n" + OK_BODY + b"\r\n0\r\n\r\n",
             id="chunked",
         ),
     ],
@@ -222,8 +252,11 @@ def test_an_unknown_name_was_not_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     async def unknown(*args: object, **kwargs: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    monkeypatch.setattr("anyio._core._sockets.getaddrinfo", unknown)
-    reply = asyncio.run(_send_to("https://no-such-host.invalid"))
+    async def run() -> Reply:
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", unknown)
+        return await _send_to("https://api.example.com")
+
+    reply = asyncio.run(run())
 
     assert (reply.failure, reply.detail) == (Failure.DNS, "Name or service not known")
 
@@ -346,6 +379,63 @@ def test_an_idle_connection_is_not_used_again() -> None:
     assert Timeouts().idle_s < 5
 
 
+def test_an_answer_that_nobody_asked_for_is_not_the_next_one() -> None:
+    """N9: what arrives on an idle connection is thrown away with the connection."""
+    replies, server = sent_slowly(in_turn(OK_HEAD + OK_BODY, OK_HEAD + OK_BODY, keep=True), answer(500, b""))
+
+    assert [reply.status for reply in replies] == [200, 500]
+    assert server.connections == 2
+
+
+def test_two_answers_at_once_are_not_kept_for_the_next_request() -> None:
+    """N9: the second of two answers is thrown away."""
+    replies, server = sent_slowly(raw((OK_HEAD + OK_BODY) * 2, keep=True), answer(500, b""))
+
+    assert [reply.status for reply in replies] == [200, 500]
+    assert server.connections == 2
+
+
+def sent_slowly(*script: Step) -> tuple[list[Reply], Scripted]:
+    """What comes back for two requests with a pause between them."""
+
+    async def run() -> tuple[list[Reply], Scripted]:
+        async with serving(*script) as server, Client(route(server.url)) as client:
+            first = await client.send(b"{}")
+            await asyncio.sleep(0.15)
+            return [first, await client.send(b"{}")], server
+
+    return asyncio.run(run())
+
+
+def test_cookies_are_not_kept() -> None:
+    """A server's cookie is not sent back to it."""
+    _, server = sent(answer(200, OK_BODY, "Set-Cookie: a=b"), times=2)
+
+    assert [b"ookie" in head for head, _ in server.requests] == [False, False]
+
+
+def test_an_answer_to_half_a_body_ends_the_connection() -> None:
+    """N17: the rest of a body that was answered early is never taken for the next request."""
+
+    async def early(line: Line) -> bool:
+        await line.reader.readuntil(b"\r\n\r\n")
+        line.writer.write(OK_HEAD + OK_BODY)
+        await line.writer.drain()
+        await asyncio.sleep(5)
+        return False
+
+    async def run() -> tuple[list[int | None], int]:
+        timeouts = replace(QUICK, read_s=5, total_s=5)
+        async with (
+            serving(answer(), before_request=early) as server,
+            Client(route(server.url, timeouts=timeouts)) as client,
+        ):
+            replies = [await client.send(b"x" * 30_000_000), await client.send(b"{}")]
+            return [reply.status for reply in replies], server.connections
+
+    assert asyncio.run(run()) == ([200, 200], 2)
+
+
 def test_each_failure_leaves_a_client_that_works() -> None:
     """After any failure the next request gets its answer."""
     broken = [reset(), hang_up(), raw(b"junk\r\n\r\n"), answer(200, b"x" * 70_000), silence()]
@@ -378,6 +468,53 @@ def test_a_permit_is_asked_for_on_an_open_connection_before_the_first_byte() -> 
     assert asked == [(1, 0), (1, 1)]
 
 
+@pytest.mark.parametrize(
+    "end",
+    [
+        pytest.param(hang_up(), id="closed"),
+        pytest.param(reset(), id="reset"),
+        pytest.param(raw(OK_HEAD + OK_BODY, keep=True), id="answered-unasked"),
+    ],
+)
+def test_a_connection_that_ends_during_the_wait_is_replaced(end: Step) -> None:
+    """N7: nothing had left, so there is no doubt; the permit is not asked for twice."""
+    asked = 0
+    ending = [end]
+
+    async def first_only(line: Line) -> bool:
+        return not ending or await ending.pop()(line)
+
+    async def permit() -> None:
+        nonlocal asked
+        asked += 1
+        await asyncio.sleep(0.1)
+
+    async def run() -> tuple[Reply, Scripted]:
+        async with (
+            serving(answer(), before_request=first_only) as server,
+            Client(route(server.url)) as client,
+        ):
+            return await client.send(b"{}", permit=permit), server
+
+    reply, server = asyncio.run(run())
+
+    assert (reply, asked) == (Reply(200, body=OK_BODY), 1)
+    assert (server.connections, len(server.requests)) == (2, 1)
+
+
+def test_a_server_that_is_gone_after_the_wait_has_not_seen_the_request() -> None:
+    """N7, N1: the connection ends during the wait and cannot be opened again."""
+
+    async def run() -> Reply:
+        async with serving(answer()) as server, Client(route(server.url)) as client:
+            stopping = contextlib.AsyncExitStack()
+            return await client.send(b"{}", permit=lambda: _stop(server))
+
+    reply = asyncio.run(run())
+
+    assert reply.failure is Failure.REFUSED
+
+
 def test_the_deadline_begins_after_the_permit() -> None:
     """Waiting for a permit is not the server's fault."""
 
@@ -388,7 +525,9 @@ def test_the_deadline_begins_after_the_permit() -> None:
     assert asyncio.run(run()).status == 200
 
 
-@pytest.mark.parametrize("error", [StoppedError("the disk is full"), TimeoutError("mine")])
+@pytest.mark.parametrize(
+    "error", [StoppedError("the disk is full"), TimeoutError("mine"), OSError("mine, too")]
+)
 def test_an_error_of_the_permit_is_not_the_servers(error: Exception) -> None:
     """What the permit raises is raised, nothing is sent, and the client works on."""
 
@@ -698,7 +837,7 @@ def test_debug_logs_show_no_secret(caplog: pytest.LogCaptureFixture) -> None:
 
     sent(answer(), reset(), answer(401), times=3)
 
-    assert "httpcore" in caplog.text  # its debug lines are there
+    assert "asyncio" in caplog.text  # debug lines are there
     assert [secret for secret in SECRETS if secret in caplog.text] == []
 
 
@@ -751,8 +890,7 @@ class Odd(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Fail, before or after the request may have left."""
         if self.begun:
-            name, info = "http11.send_request_headers.started", {"request": _Post()}
-            await request.extensions["trace"](name, info)
+            request.extensions["departure"].leaving()
         raise self.error
 
 
@@ -799,10 +937,6 @@ def test_errors_that_a_local_server_cannot_make(
     reply = asyncio.run(run())
 
     assert (reply.failure, failure.seen, reply.detail) == (failure, begun, "odd")
-
-
-class _Post:
-    method = b"POST"
 
 
 def test_an_address_is_checked_before_a_client_can_be_made() -> None:

@@ -218,7 +218,7 @@ def _crowded(objects: Sequence[bytes], values: Sequence[dict[str, object]]) -> l
     as values has no more members either; the others are counted exactly.
     """
     text = b"\n".join(objects)
-    if any(blank in text for blank in (b" :", b"\t:", b"\r:")):
+    if b" :" in text or b"\t" in text or b"\r" in text:
         unsure = list(range(len(values)))
     else:
         marks = [each.count(b'":') for each in objects]

@@ -168,6 +168,11 @@ SENDING = (
         metavar="S",
         help="Seconds for which one batch is tried again before it is put aside.",
     ),
+    _option(
+        "--finish-by",
+        metavar="HH:MM",
+        help="Stop in order at the next such time, local; the same command goes on later.",
+    ),
 )
 
 PLAN = (

@@ -5,6 +5,7 @@ import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import platformdirs
@@ -42,6 +43,22 @@ class Input:
     listed: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class FinishBy:
+    """A time of day, local: the next one is meant."""
+
+    hour: int
+    minute: int
+
+    def after(self, now: datetime) -> datetime:
+        """Give the next such moment after `now`, which is in the local zone."""
+        today = now.replace(hour=self.hour, minute=self.minute, second=0, microsecond=0)
+        return today if today > now else today + timedelta(days=1)
+
+    def __str__(self) -> str:
+        return f"{self.hour:02}:{self.minute:02}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """What was typed, or stood in the environment: texts and numbers as they came."""
@@ -69,6 +86,7 @@ class Settings:
     max_rejects: str | None = None
     state: str | None = None
     report_dir: str = "ingest-reports"
+    finish_by: str | None = None
     rejects_ok: bool = False
     rejects_ok_under: str | None = None
     json: bool = False
@@ -102,6 +120,7 @@ class RunConfig:
         state: The ledger's directory.
         shared: What all runs of this user share: locks and the limits of accounts.
         report_dir: Where reports go.
+        finish_by: When to stop; None: when all is done.
         rejects_ok: The share of rejected and refused records up to which the exit code is 0.
         quiet: No progress.
     """
@@ -128,6 +147,7 @@ class RunConfig:
     state: Path
     shared: Path
     report_dir: Path
+    finish_by: FinishBy | None
     rejects_ok: float | None
     quiet: bool
 
@@ -176,6 +196,7 @@ def resolve(settings: Settings, *, environ: Mapping[str, str], sends: bool) -> R
         state=Path(settings.state) if settings.state else home,
         shared=home / "shared",
         report_dir=Path(settings.report_dir),
+        finish_by=_finish_by(settings.finish_by),
         rejects_ok=_rejects_ok(settings),
         quiet=settings.quiet,
     )
@@ -259,6 +280,19 @@ def _concurrency(text: str) -> int | None:
 
 def _batch_size(size: int, endpoint: Endpoint) -> int:
     return 1 if endpoint is Endpoint.EVENT else size
+
+
+def _finish_by(text: str | None) -> FinishBy | None:
+    if text is None:
+        return None
+    match = re.fullmatch(r"([01]?[0-9]|2[0-3]):([0-5][0-9])", text.strip())
+    if match is None:
+        raise UsageError(
+            f"--finish-by takes a time of day, not {text!r}",
+            hint="--finish-by 06:00 (the next six o'clock, local time)",
+            code="finish_by_invalid",
+        )
+    return FinishBy(int(match[1]), int(match[2]))
 
 
 def _rejects_ok(settings: Settings) -> float | None:

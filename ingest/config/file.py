@@ -58,6 +58,7 @@ GENERAL: Final = {
     "batch_size": "batch_size",
     "state": "state",
     "report_dir": "report_dir",
+    "finish_by": "finish_by",
     "rejects_ok": "rejects_ok",
     "rejects_ok_under": "rejects_ok_under",
     "growing": "growing",

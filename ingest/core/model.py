@@ -28,13 +28,13 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How a CSV file is written.
+    r"""How a CSV file is written.
 
     Args:
         separator: One byte between cells.
         quote: One byte around cells, doubled inside them; empty: quotes mean nothing.
         encoding: A Python codec name; `utf-8` or a single-byte one.
-        newline: What ends a line: "\\n" means LF and CRLF (a lone CR is text), "\\r" means CR,
+        newline: What ends a line: "\n" means LF and CRLF (a lone CR is text), "\r" means CR,
             LF and CRLF. Found by reading the header.
     """
 

@@ -1,6 +1,6 @@
 """The plan line: what goes where, in how many calls, and how long that takes at the limit."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ingest.config import RunConfig
@@ -75,6 +75,17 @@ class Plan:
         if url:
             parts.append(f"to {url} (account {self._config.destination.account})")
         return "; ".join(parts)
+
+    def in_time(self, facts: Mapping[str, Any], left_s: float) -> str:
+        """Say whether the limit lets the plan end before `--finish-by`."""
+        by, needed_s = self._config.finish_by, facts["duration_s"] or 0.0
+        if needed_s <= left_s:
+            return f"that ends before {by}, as far as the limit goes"
+        share = left_s / needed_s
+        return (
+            f"the limit lets {counted(round(facts['events'] * share), 'event')} of"
+            f" {facts['events']:,} go before {by}; run the same command again for the rest"
+        )
 
     def _time(self, facts: dict[str, Any]) -> str:
         if facts["duration_s"] is None:

@@ -31,7 +31,13 @@ from ingest.edges.report import report_directory, sweep, write_summary
 from ingest.edges.source import ProvenReader
 from ingest.edges.store import RunRow, Store
 from ingest.engine.local import ahead
-from ingest.errors import IngestError, InterruptedRun, MismatchError, UsageError
+from ingest.errors import (
+    IngestError,
+    InterruptedRun,
+    MismatchError,
+    StoppedError,
+    UsageError,
+)
 from ingest.pipeline.delivery import Clock, Delivery, Terms, Traffic, over_allowance
 from ingest.pipeline.payload import Prepared
 from ingest.pipeline.planning import Plan
@@ -56,6 +62,8 @@ from ingest.pipeline.summary import SourceResult, exit_code_of, status_of, summa
 DRAIN_S = 15.0
 """Seconds that requests under way have after the first signal."""
 
+_SANDBOX_SLACK_S = 0.25
+
 FIRST_BUDGET_S = 60.0
 """Seconds for which a batch is tried while the API has not answered anything yet."""
 
@@ -77,6 +85,7 @@ class _Run:
     url: str | None = None
     bad: list[dict[str, str]] = field(default_factory=list)
     seen: set[UUID] = field(default_factory=set)
+    left_s: float | None = None
 
     def skip(self, sources: Sequence[Refused]) -> None:
         """Report sources that `--skip-bad-files` leaves out."""
@@ -205,6 +214,7 @@ async def _send_all(run: _Run, sources: Sequence[Opened], store: Store) -> Inges
     stop = Stop(tell=run.display.tell)
     _on_signals(stop)
     plan = Plan(run.config)
+    _stop_in_time(run, stop)
     async with AsyncExitStack() as stack:
         wire = _Wire(run, stack)
         for number in range(1, len(sources) + 1):
@@ -232,6 +242,20 @@ def _signalled(stop: Stop, number: int) -> None:
         hint="nothing is lost; run the same command again to go on",
     )
     stop.signal(error, drain_s=DRAIN_S)
+
+
+def _stop_in_time(run: _Run, stop: Stop) -> None:
+    by = run.config.finish_by
+    if by is None:
+        return
+    now = datetime.now().astimezone()
+    run.left_s = (by.after(now) - now).total_seconds()
+    error = StoppedError(
+        f"it is {by}: stopped in order",
+        hint="nothing is lost; run the same command again to go on",
+        code="finish_by",
+    )
+    asyncio.get_running_loop().call_later(run.left_s, stop.ask, error)
 
 
 class _Wire:
@@ -267,7 +291,8 @@ class _Wire:
             identity_keys=config.identity_keys,
         )
         rate = 0.0 if config.rate is None else max(config.rate, SANDBOX_RATE)
-        options = replace(options, rate=rate)
+        # Its limit is there to be seen, not to fight with ours over the jitter of a busy machine.
+        options = replace(options, rate=rate, slack_s=_SANDBOX_SLACK_S)
         try:
             background = self._stack.enter_context(BackgroundSandbox(options))
         except SandboxError as error:
@@ -436,6 +461,8 @@ async def _announced(
         if not run.plan:
             run.plan = plan.facts(sources, url=run.url)
             run.display.tell(plan.line(sources, url=run.url))
+            if run.left_s is not None:
+                run.display.tell(plan.in_time(run.plan, run.left_s))
         yield prepared
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import logging
 import resource
 import socket
@@ -506,13 +507,14 @@ def test_a_server_that_is_gone_after_the_wait_has_not_seen_the_request() -> None
     """N7, N1: the connection ends during the wait and cannot be opened again."""
 
     async def run() -> Reply:
-        async with serving(answer()) as server, Client(route(server.url)) as client:
-            stopping = contextlib.AsyncExitStack()
-            return await client.send(b"{}", permit=lambda: _stop(server))
+        stopping = contextlib.AsyncExitStack()
+        server = await stopping.enter_async_context(serving(answer()))
+        async with Client(route(server.url)) as client:
+            return await client.send(b"{}", permit=stopping.aclose)
 
     reply = asyncio.run(run())
 
-    assert reply.failure is Failure.REFUSED
+    assert (reply.failure, reply.status) == (Failure.REFUSED, None)
 
 
 def test_the_deadline_begins_after_the_permit() -> None:

@@ -66,12 +66,11 @@ def _unsent(error: Exception, chain: list[BaseException], *, proxied: bool) -> F
 
 def _detail(chain: list[BaseException]) -> str:
     """The system's own words where there are any; the transport's are often empty or vague."""
-    for cause in chain:
-        if isinstance(cause, ssl.SSLCertVerificationError) and hasattr(cause, "verify_message"):
-            return cause.verify_message  # aiohttp's own kind has none
-        if isinstance(cause, OSError) and cause.strerror:
-            return cause.strerror
-    return next((str(cause) for cause in chain if str(cause)), type(chain[0]).__name__)
+    # aiohttp's own certificate error has no such message; the one that it was made from has.
+    said = [getattr(cause, "verify_message", "") for cause in chain]
+    said += [cause.strerror or "" for cause in chain if isinstance(cause, OSError)]
+    said += [str(cause) for cause in chain]
+    return next(filter(None, said), type(chain[0]).__name__)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

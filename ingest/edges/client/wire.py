@@ -5,13 +5,15 @@ what went wrong. This transport keeps both: its errors are httpx's, one class fo
 aiohttp's as their cause. What aiohttp would do by itself and must not is off: redirects, cookies,
 decompression, ~/.netrc, the environment's proxy, sending again.
 
-Three things are watched here, for aiohttp does not:
+Four things are watched here, for aiohttp does not:
 
 - A connection on which something arrived while it idled is not used: the bytes would be taken for
   the answer to the next request.
 - A connection that ended while the request waited for its permit is replaced; nothing had left.
 - Whether a connection was closed or reset: aiohttp takes a reset for the end of an answer that has
   no length.
+- An answer that breaks the rules after its head: aiohttp closes the connection, and whoever reads
+  would wait for ever.
 """
 
 import asyncio
@@ -100,6 +102,7 @@ class Wire(httpx.AsyncBaseTransport):
         if answer.status < _INTERIM:
             answer.close()
             raise httpx.RemoteProtocolError(f"the connection was switched by a {answer.status}")
+        line.read(answer.content)
         return httpx.Response(
             answer.status, headers=answer.raw_headers, stream=_Answer(answer, line)
         )
@@ -148,11 +151,16 @@ class _Line(aiohttp.TCPConnector):
     _departure: Departure | None = None
     _ended: "asyncio.Future[None] | None" = None
     _transport: asyncio.Transport | None = None
+    _reading: aiohttp.StreamReader | None = None
     begun = False
 
     def depart(self, departure: Departure) -> None:
         """Expect one request."""
-        self._departure, self.begun = departure, False
+        self._departure, self._reading, self.begun = departure, None, False
+
+    def read(self, answer: aiohttp.StreamReader) -> None:
+        """An answer is being read."""
+        self._reading = answer
 
     async def connect(self, *args: Any, **kwargs: Any) -> aiohttp.connector.Connection:
         """A connection on which the request leaves at once."""
@@ -186,8 +194,15 @@ class _Line(aiohttp.TCPConnector):
             self._transport = connection.transport
             self._ended = protocol.closed
             if self._ended is not None:
-                self._ended.add_done_callback(_look)
+                self._ended.add_done_callback(self._at_end)
         return connection
+
+    def _at_end(self, ended: "asyncio.Future[None]") -> None:
+        if not ended.cancelled():
+            ended.exception()  # asyncio complains of errors that nobody asked for
+        answer = self._reading
+        if ended is self._ended and answer and not answer.is_eof() and not answer.exception():
+            answer.set_exception(_GarbledError())
 
     def abort(self) -> None:
         """Drop the connection with all that waits to be sent on it."""
@@ -213,10 +228,8 @@ class _Line(aiohttp.TCPConnector):
             await asyncio.wait([self._ended], timeout=1)
 
 
-def _look(ended: "asyncio.Future[None]") -> None:
-    """Asyncio complains of errors that nobody asked for."""
-    if not ended.cancelled():
-        ended.exception()
+class _GarbledError(aiohttp.ClientPayloadError):
+    """The rest of an answer breaks the rules."""
 
 
 def _usable(connection: aiohttp.connector.Connection) -> bool:
@@ -334,6 +347,8 @@ def _told_beforehand(error: Exception) -> httpx.TransportError:
 
 
 def _told_in_body(error: aiohttp.ClientPayloadError, line: _Line) -> httpx.TransportError:
+    if isinstance(error, _GarbledError):
+        return httpx.RemoteProtocolError("the answer breaks the rules of HTTP")
     if broken := line.broken:
         return httpx.ReadError(str(broken))
     if line.closed_by_peer:

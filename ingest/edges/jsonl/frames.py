@@ -16,7 +16,7 @@ from ingest.edges.jsonl.values import Fault, Flags, Frame, Ints, Limits, ReadAt
 from ingest.errors import BugError, MismatchError
 
 _KINDS = {list: "an array", str: "a text", bool: "true or false", type(None): "null"}
-_GROUP = 2048
+_GROUP = 512
 
 Take = Callable[[Sequence[bytes], Sequence[dict[str, object]]], None]
 """Called with sound objects and their values."""

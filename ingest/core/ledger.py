@@ -37,6 +37,17 @@ def members(bits: int) -> Iterator[int]:
             rest ^= low
 
 
+def ranges(records: Iterable[int]) -> list[list[int]]:
+    """Give ascending records as half-open spans: `[0, 1, 2, 5]` as `[[0, 3], [5, 6]]`."""
+    spans: list[list[int]] = []
+    for record in records:
+        if spans and spans[-1][1] == record:
+            spans[-1][1] = record + 1
+        else:
+            spans.append([record, record + 1])
+    return spans
+
+
 def everyone(count: int) -> int:
     """Give the bitmap of the first `count` records."""
     return (1 << count) - 1

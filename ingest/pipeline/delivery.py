@@ -9,11 +9,11 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from ingest.core.batching import Wrapper
 from ingest.core.gates import Allowance, Refusals
-from ingest.core.ledger import Counts, Receipt
+from ingest.core.ledger import Counts, Receipt, ranges
 from ingest.core.load import Note
 from ingest.core.model import Violation
 from ingest.core.outcome import Act, Decision, Failure, Reply, RetryPolicy, decide
@@ -27,6 +27,7 @@ from ingest.pipeline.stop import Stop
 
 _OVERLOADED = {429, 503}
 _SLOW = {Failure.READ_TIMEOUT, Failure.DEADLINE}
+_ID_SHOWN = 128
 _NEAR_S = 1.0
 _MOST_NEAR = 1000.0
 _WINDOW_S = 0.2, 1.0
@@ -374,7 +375,25 @@ class Delivery:
             now_wall_s=self._clock.wall(),
         )
         self.traffic.last_note = decision.note or self.traffic.last_note
+        self._recorder.attempted(self._evidence(batch, attempt, reply, decision))
         return decision
+
+    def _evidence(
+        self, batch: Batch, attempt: "_Attempt", reply: Reply, decision: Decision
+    ) -> dict[str, Any]:
+        """What the log keeps of an attempt; records are counted from 0 within the chunk."""
+        return {
+            "at": self._clock.wall(),
+            "took_s": round(self._clock.monotonic() - attempt.sent_s, 6) if attempt.out else None,
+            "chunk": batch.payload.chunk_id,
+            "records": ranges(batch.records),
+            "attempt": attempt.number,
+            "status": reply.status,
+            "failure": reply.failure,
+            "request_id": reply.request_id and reply.request_id[:_ID_SHOWN],
+            "act": decision.act,
+            "note": decision.note,
+        }
 
     def _policy(self) -> RetryPolicy:
         policy = self._terms.policy

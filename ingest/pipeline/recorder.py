@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 from ingest.core.ledger import Receipt
 from ingest.core.load import ChunkState, Load, Note
@@ -24,14 +25,22 @@ class Recorder:
         store: The ledger; used from one thread of its own.
         load: The claimed load.
         on_commit: Called after each commit with the chunks that it recorded.
+        log: Takes the attempts since the last commit; evidence, not truth.
     """
 
     def __init__(
-        self, store: Store, load: Load, *, on_commit: Callable[[list[ChunkState]], None]
+        self,
+        store: Store,
+        load: Load,
+        *,
+        on_commit: Callable[[list[ChunkState]], None],
+        log: Callable[[list[dict[str, Any]]], None] = lambda _: None,
     ) -> None:
         self._store = store
         self._load = load
         self._on_commit = on_commit
+        self._log = log
+        self._attempts: list[dict[str, Any]] = []
         self._states: dict[int, ChunkState] = {}
         self._changed: set[int] = set()
         self._receipts: list[Receipt] = []
@@ -62,6 +71,10 @@ class Recorder:
         self._receipts.append(receipt)
         self._notes.extend(notes)
         self._wake.set()
+
+    def attempted(self, attempt: dict[str, Any]) -> None:
+        """Take an attempt for the log; it is written with the next commit."""
+        self._attempts.append(attempt)
 
     async def work(self) -> None:
         """Commit whenever there is something to commit, until cancelled.
@@ -135,9 +148,13 @@ class Recorder:
     async def _write(self, states: list[ChunkState], notes: list[Note]) -> None:
         # Shielded: a transaction that has begun ends, whatever is cancelled around it.
         loop = asyncio.get_running_loop()
-        self._writing = loop.run_in_executor(
-            self._thread, lambda: self._store.commit(self._load, states=states, notes=notes)
-        )
+        attempts, self._attempts = self._attempts, []
+
+        def write() -> None:
+            self._log(attempts)
+            self._store.commit(self._load, states=states, notes=notes)
+
+        self._writing = loop.run_in_executor(self._thread, write)
         await asyncio.shield(self._writing)
 
     def _forget(self, states: Iterable[ChunkState]) -> None:

@@ -24,6 +24,7 @@ from ingest.core.ledger import Counts
 from ingest.core.load import ChunkState, Load, tally, total
 from ingest.core.model import Violation
 from ingest.core.outcome import RetryPolicy
+from ingest.edges.attempts import AttemptLog
 from ingest.edges.client import Client, route_to
 from ingest.edges.display import Display, Standing
 from ingest.edges.limit import SharedLimit, limit_file
@@ -421,24 +422,30 @@ async def _deliver(
     config = run.config
     ledger = _Counting(run, load, states, stop)
     connect, limit = wire()
-    recorder = Recorder(store, load, on_commit=ledger.committed)
-    delivery = Delivery(
-        _terms(run, source),
-        connect=connect,
-        pacer=limit,
-        recorder=recorder,
-        stop=stop,
-        clock=Clock(time.monotonic, time.time, random.random),
-        traffic=run.traffic,
-        tell=run.display.tell,
-    )
     segments = store.segments(load)
     sweep(segments)
     preparer = Preparer(_work(run, source, load, segments))
     run.display.begin(Path(source.file.path).name, records=None)
     try:
-        async with ahead(preparer.all(states, limit=config.limit)) as feed:
-            await delivery.run(_announced(feed, run, sources, plan))
+        with AttemptLog(segments) as log:
+            recorder = Recorder(
+                store,
+                load,
+                on_commit=ledger.committed,
+                log=lambda attempts: log.append({"run": run.run_id, **one} for one in attempts),
+            )
+            delivery = Delivery(
+                _terms(run, source),
+                connect=connect,
+                pacer=limit,
+                recorder=recorder,
+                stop=stop,
+                clock=Clock(time.monotonic, time.time, random.random),
+                traffic=run.traffic,
+                tell=run.display.tell,
+            )
+            async with ahead(preparer.all(states, limit=config.limit)) as feed:
+                await delivery.run(_announced(feed, run, sources, plan))
         source.file.look_again()
     except* IngestError as group:
         raise _first(group) from group

@@ -560,6 +560,7 @@ class TestHeader:
             pytest.param(b"\x28\xb5\x2f\xfd\0", "source_not_csv", "zstd", id="I24-zstd"),
             pytest.param(b"a;b;c\n1;2;3\n", "delimiter_wrong", "comma does not split the header, semicolon does", id="I17-semicolon"),
             pytest.param(b'"a"\t"b"\n"1"\t"2"\n', "delimiter_wrong", "tab does", id="I17-tab-quoted"),
+            pytest.param(b"a:b:c\n1:2:3\n", "delimiter_wrong", "colon does", id="I17-colon"),
             pytest.param(b"x" * (2 << 20), "header_too_long", "1,048,576", id="I18-header"),
             pytest.param(b"x" * ((1 << 20) + 1) + b"\n", "header_too_long", "1,048,576", id="I18-one-byte"),
             pytest.param(b"," * 100_000 + b"\n", "header_too_wide", "100,001 columns", id="I19-columns"),
@@ -584,7 +585,7 @@ class TestHeader:
             header_of("a,b".encode("utf-16"))
 
         assert "--drop '#1' --drop '#3' --drop '#4'" in blank.value.hint
-        assert tab.value.hint == r"--delimiter $'\t'"
+        assert tab.value.hint == "--delimiter tab"
         assert "iconv -f UTF-16 -t UTF-8" in wide.value.hint
 
     def test_messages_cannot_steer_a_terminal(self):
@@ -622,6 +623,42 @@ class TestHeader:
 
         assert refusal.value.code in {"dialect_invalid", "encoding_not_supported"}
 
+    @pytest.mark.parametrize(
+        ("data", "start", "newline"),
+        [
+            pytest.param(b"1,2\n3,4\n", Position(0, 0, 1), "\n", id="plain"),
+            pytest.param(b"\xef\xbb\xbf1,2\r\n", Position(3, 0, 1), "\n", id="BOM"),
+            pytest.param(b"\n\n1,2\n", Position(2, 0, 3), "\n", id="blank-lines"),
+            pytest.param(b"1,2\r3,4\r", Position(0, 0, 1), "\r", id="CR"),
+            pytest.param(b'1,"2\r\n\r"\n3,4\n', Position(0, 0, 1), "\n", id="CR-quoted"),
+            pytest.param(b'x"y\r1,2\r', Position(0, 0, 1), "\r", id="broken-first-record"),
+            pytest.param(b'"' + b"x" * (3 << 20) + b'",2\r3,4\r', Position(0, 0, 1), "\r", id="I18-first"),
+            pytest.param(b"1,2", Position(0, 0, 1), "\n", id="no-line-end"),
+        ],
+    )  # fmt: skip
+    def test_no_header(self, data, start, newline):
+        """Where the names are typed, the first record is data, and tells the line end."""
+        header = header_of(data, names=("a", "b"))
+
+        assert header == Header(("a", "b"), start, Dialect(newline=newline))
+
+    def test_no_header_and_another_width(self):
+        """Names that fit none of the first records are refused; one that fits is enough."""
+        with pytest.raises(UsageError, match=r"none of the first records .* \(most have 3\)"):
+            header_of(b"1,2,3\n4,5,6\n", names=("a", "b"))
+
+        assert header_of(b"1,2,3\n4,5,6\n7,8\n", names=("a", "b")).columns == ("a", "b")
+
+    @pytest.mark.parametrize("data", [b"", b"\n\n", "1,2".encode("utf-16"), b"PK\x03\x04"])
+    def test_no_header_and_no_csv(self, data):
+        """What is empty or no CSV is refused with names as without."""
+        with pytest.raises(UsageError):
+            header_of(data, names=("a", "b"))
+
+    def test_a_separator_that_was_named(self):
+        """A header that the named separator does not split has one column."""
+        assert header_of(b"a;b\n1;2\n", sure=True).columns == ("a;b",)
+
     def test_mark_of_utf8_in_another_encoding(self):
         """A file that says it is UTF-8 is not read as something else."""
         with pytest.raises(UsageError, match="mark of UTF-8"):
@@ -645,7 +682,7 @@ class TestSniff:
             ("a;b;c\n1;2;3\n", ";"),
             ("a\tb\n1\t2\n", "\t"),
             ("a|b\n1|2\n", "|"),
-            ("a:b\n1:2\n", ":"),
+            ("a:b\n1:2\n", ","),
             ("a,b:c,d\n1,10:30:00,2\n", ","),
             ('"a;b","c;d"\n"1;2","3"\n', ","),
             ('"a";"b"\n"1";"2"\n', ";"),
@@ -677,6 +714,22 @@ class TestSniff:
         data = b'a;b\n"' + b"x,y;z" * 500_000 + b'";2\n'
 
         assert sniff(reader(data), size=len(data)).separator == ";"
+
+    @pytest.mark.parametrize(
+        ("text", "separator"),
+        [
+            pytest.param("1;2\n3;4\n", ";", id="plain"),
+            pytest.param('x"y\n1;2\n3;4\n', ";", id="behind-a-broken-first-line"),
+            pytest.param("1|2;5\n3|4\n", "|", id="by-the-number-of-names"),
+            pytest.param("1\t2\r3\t4\r", "\t", id="carriage-returns"),
+            pytest.param("1\n2\n", ",", id="none-fits"),
+        ],
+    )
+    def test_separator_without_a_header(self, text, separator):
+        """Without a header the separator is the one that gives as many cells as there are names."""
+        data = text.encode()
+
+        assert sniff(reader(data), size=len(data), width=2).separator == separator
 
     def test_nothing_to_sniff(self):
         """What read_header refuses, sniff refuses."""

@@ -1,11 +1,14 @@
 """The first record of a CSV source, and the refusal of what is no CSV or cannot be named.
 
-Blank lines before the header are skipped. The line end of the header is that of the file: where it
-is a lone CR, each CR, LF and CRLF ends a line; else LF and CRLF do, and a lone CR is text.
+Blank lines before the header are skipped. The line end of the first record is that of the file:
+where it is a lone CR, each CR, LF and CRLF ends a line; else LF and CRLF do, and a lone CR is text.
+Where the file has no header, the names are given and the first record is data like any other.
+
+`FILE` in a hint stands for the path of the source.
 """
 
 import codecs
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 
@@ -16,12 +19,15 @@ from ingest.errors import UsageError
 
 MAX_COLUMNS = 10_000
 MAX_HEADER_BYTES = 1 << 20
-SEPARATORS = ",;\t|:"
+SEPARATORS = ",;\t|"
 """What a separator may be where nobody names it."""
+_ASKED_ABOUT = SEPARATORS + ":^~"
+"""What is asked about where nothing splits the header: too common in text to be taken unasked."""
 
 _SAMPLE_RECORDS = 100
 _SAMPLE_BYTES = 256 << 10
 _BLOCK_BYTES = 16 << 10
+_STEP_BYTES = 1 << 20
 
 _BOM = codecs.BOM_UTF8
 # UTF-32 before UTF-16: its little-endian mark begins with that of UTF-16.
@@ -50,6 +56,8 @@ def read_header(
     size: int,
     dialect: Dialect,
     dropped: frozenset[int] = frozenset(),
+    names: Sequence[str] = (),
+    sure: bool = False,
     max_columns: int = MAX_COLUMNS,
     max_header_bytes: int = MAX_HEADER_BYTES,
 ) -> Header:
@@ -61,6 +69,8 @@ def read_header(
         dialect: How it is written; its `newline` is found here.
         dropped: Positions from 1 that are not used: they may be blank or repeated, and are named
             `#n`.
+        names: Of the columns, where the source has no header; its first record is data then.
+        sure: The separator was named by who knows: a header that it does not split has one column.
         max_columns: More are refused.
         max_header_bytes: A longer header is refused, in bounded memory and time.
 
@@ -71,6 +81,8 @@ def read_header(
         UsageError: The source is empty, is no CSV, or its names cannot be used.
     """
     dialect = _checked(dialect)
+    if names:
+        return _without_header(read_at, size, dialect, names=list(names), dropped=dropped)
     data = read_at(0, min(size, max_header_bytes + _BLOCK_BYTES))
     _refuse_foreign(data, dialect)
     final = len(data) == size
@@ -82,17 +94,17 @@ def read_header(
         raise
     raw = data[begin : begin + end.stop]
     following = begin + end.following
-    names = _names(raw, begin, dialect)
-    if len(names) > max_columns:
+    found = _names(raw, begin, dialect)
+    if len(found) > max_columns:
         raise UsageError(
-            f"the header has {len(names):,} columns; at most {max_columns:,} are read",
+            f"the header has {len(found):,} columns; at most {max_columns:,} are read",
             hint="is the line end or the delimiter another one? (--delimiter)",
             code="header_too_wide",
         )
-    if len(names) == 1 and not dropped:
+    if len(found) == 1 and not (dropped or sure):
         _refuse_wrong_separator(data, begin, dialect, final=final)
     return Header(
-        columns=_usable(names, dropped),
+        columns=_usable(found, dropped),
         start=Position(
             offset=following, record=0, line=1 + _count_lines(data[:following], dialect)
         ),
@@ -100,11 +112,11 @@ def read_header(
     )
 
 
-def sniff(read_at: ReadAt, *, size: int, dialect: Dialect | None = None) -> Dialect:
+def sniff(read_at: ReadAt, *, size: int, dialect: Dialect | None = None, width: int = 0) -> Dialect:
     """Find the separator, where nobody named it.
 
-    One of comma, semicolon, tab, bar and colon fits when it splits the header, outside quotes, and
-    the first records (up to 100) have as many cells. Where none fits so and one alone fits half of
+    One of comma, semicolon, tab and bar fits when it splits the header, outside quotes, and the
+    first records (up to 100) have as many cells. Where none fits so and one alone fits half of
     these records or more, it is that one: a broken row does not hide the separator. Where none
     fits, the source has one column.
 
@@ -112,6 +124,7 @@ def sniff(read_at: ReadAt, *, size: int, dialect: Dialect | None = None) -> Dial
         read_at: Gives bytes of the source.
         size: Bytes of the source.
         dialect: What is known of it besides; the default dialect.
+        width: Cells of a record, where the source has no header; 0: the header tells.
 
     Raises:
         UsageError: Two fit; or the source is empty, or no CSV.
@@ -120,7 +133,7 @@ def sniff(read_at: ReadAt, *, size: int, dialect: Dialect | None = None) -> Dial
     data = read_at(0, min(size, MAX_HEADER_BYTES + _BLOCK_BYTES))
     _refuse_foreign(data, dialect)
     final = len(data) == size
-    fits = _fitting(data, _text_start(data), dialect, final=final)
+    fits = _fitting(data, _text_start(data), dialect, final=final, width=width)
     if len(fits) > 1:
         names = " and ".join(_named(separator) for separator in fits)
         raise UsageError(
@@ -144,7 +157,7 @@ def _checked(dialect: Dialect) -> Dialect:
     if len(quote) > 1 or not quote.isascii() or quote in {"\r", "\n", "\0"}:
         raise UsageError(
             f"a quote is one ASCII character, or none, not {_shown(quote)}",
-            hint="for example --quote '\"'",
+            hint='--quote none, or for example --quote "\'"',
             code="dialect_invalid",
         )
     return replace(dialect, encoding=_usual_encoding(dialect.encoding))
@@ -156,7 +169,7 @@ def _usual_encoding(encoding: str) -> str:
     except LookupError as error:
         raise UsageError(
             f"no encoding is known by the name {_shown(encoding)}",
-            hint="for example utf-8, cp1252 or iso8859-1",
+            hint="for example --encoding utf-8, cp1252 or iso8859-1",
             code="encoding_not_supported",
         ) from error
     if name in {"utf-8", "utf-8-sig"}:
@@ -205,7 +218,7 @@ def _refuse_foreign(data: bytes, dialect: Dialect) -> None:
     if data.startswith(_BOM) and dialect.encoding != "utf-8":
         raise UsageError(
             f"the source begins with the mark of UTF-8, but {dialect.encoding} was asked for",
-            hint="leave the encoding out",
+            hint="leave --encoding out",
             code="encoding_not_supported",
         )
     wide = _wide_by_nulls(data)
@@ -214,7 +227,7 @@ def _refuse_foreign(data: bytes, dialect: Dialect) -> None:
     if not data.removeprefix(_BOM).strip(b"\r\n"):
         raise UsageError(
             "the source is empty: there is no header",
-            hint="the first line names the columns",
+            hint="the first line names the columns; where it does not: --no-header --columns a,b,c",
             code="source_empty",
         )
 
@@ -264,7 +277,10 @@ def _first_record(
             "a quote in the header is never closed"
             if unclosed
             else f"the quoting of the header is broken at byte {begin + end.quote}",
-            hint="a quote is first and last in its cell, and doubled inside it",
+            hint=(
+                "a quote is first and last in its cell, and doubled inside it;"
+                " where quotes mean nothing: --quote none"
+            ),
             code="header_quote_unclosed" if unclosed else "header_quote_illegal",
         )
     lone = end.terminated and end.following - end.stop == 1 and data[begin + end.stop] == ord("\r")
@@ -290,10 +306,48 @@ def _names(raw: bytes, begin: int, dialect: Dialect) -> list[str]:
         at = begin + error.start
         raise UsageError(
             f"byte {at} (0x{raw[error.start]:02X}) of the header is not {dialect.encoding.upper()}",
-            hint="convert the file, for example: iconv -f WINDOWS-1252 -t UTF-8 FILE > FILE.utf8",
+            hint=(
+                "name its encoding, for example --encoding cp1252, or convert it:"
+                " iconv -f WINDOWS-1252 -t UTF-8 FILE > FILE.utf8"
+            ),
             code="header_not_text",
         ) from error
     return [cell.decode(dialect.encoding) for cell in split_cells(raw, dialect=dialect)]
+
+
+def _without_header(
+    read_at: ReadAt, size: int, dialect: Dialect, *, names: list[str], dropped: frozenset[int]
+) -> Header:
+    """The header that was typed; the first record tells the line end alone."""
+    columns = _usable(names, dropped)
+    data = read_at(0, min(size, MAX_HEADER_BYTES + _BLOCK_BYTES))
+    _refuse_foreign(data, dialect)
+    begin = _text_start(data)
+    dialect = replace(dialect, newline=_line_end(read_at, size, begin, dialect))
+    records = _widths(data, begin, dialect, final=len(data) == size)
+    widths = [width for width in islice(records, _SAMPLE_RECORDS) if width]
+    if widths and len(names) not in widths:
+        common = max(widths, key=widths.count)
+        raise UsageError(
+            f"--columns has {len(names):,} names, and none of the first records has as many cells"
+            f" (most have {common:,})",
+            hint="name each column in --columns; if the delimiter is another one: --delimiter",
+            code="columns_differ",
+        )
+    line = 1 + _count_lines(data[:begin], dialect)
+    return Header(columns, Position(offset=begin, record=0, line=line), dialect)
+
+
+def _line_end(read_at: ReadAt, size: int, begin: int, dialect: Dialect) -> str:
+    """The line end behind the first record, or its first line; read on until it is there."""
+    scanner = RecordScanner(replace(dialect, newline="\r"))
+    for at in range(begin, size, _STEP_BYTES):
+        block = read_at(at, min(_STEP_BYTES, size - at))
+        end = scanner.feed(block, final=at + len(block) == size)
+        if end is not None:
+            last = read_at(begin + end.following - 1, 1) if end.terminated else b""
+            return "\r" if last == b"\r" else "\n"
+    return "\n"
 
 
 def _usable(names: list[str], dropped: frozenset[int]) -> tuple[str, ...]:
@@ -313,7 +367,7 @@ def _usable(names: list[str], dropped: frozenset[int]) -> tuple[str, ...]:
         raise UsageError(
             f"the header has no name for column {blank[0]} of {len(columns):,}"
             + (f" (and {len(blank) - 1:,} more)" if blank[1:] else ""),
-            hint=f"name it in the file, or leave it out: {_drops(blank)}",
+            hint=f"name it, or leave it out: {_drops(blank)}",
             code="header_blank",
         )
     _refuse_repeated(columns)
@@ -340,13 +394,13 @@ def _refuse_repeated(columns: list[str]) -> None:
         )
         raise UsageError(
             what,
-            hint=f"rename one in the file, or leave one out: --drop '#{position}'",
+            hint=f"rename one, or leave one out: --drop '#{position}'",
             code="header_duplicate",
         )
 
 
 def _refuse_wrong_separator(data: bytes, begin: int, dialect: Dialect, *, final: bool) -> None:
-    fits = _fitting(data, begin, dialect, final=final)
+    fits = _fitting(data, begin, dialect, final=final, among=_ASKED_ABOUT)
     if len(fits) == 1 and fits[0] != dialect.separator:
         raise UsageError(
             f"{_named(dialect.separator)} does not split the header, {_named(fits[0])} does",
@@ -355,16 +409,27 @@ def _refuse_wrong_separator(data: bytes, begin: int, dialect: Dialect, *, final:
         )
 
 
-def _fitting(data: bytes, begin: int, dialect: Dialect, *, final: bool) -> list[str]:
+def _fitting(
+    data: bytes,
+    begin: int,
+    dialect: Dialect,
+    *,
+    final: bool,
+    width: int = 0,
+    among: str = SEPARATORS,
+) -> list[str]:
     """The separators that fit; see `sniff`."""
     whole, half = [], []
-    for separator in SEPARATORS:
+    for separator in among:
         if separator == dialect.quote:
             continue
-        widths = _first_widths(data, begin, replace(dialect, separator=separator), final=final)
-        header, records = widths[0], widths[1:]
-        if header > 1:
-            agreeing = records.count(header)
+        guess = replace(dialect, separator=separator)
+        if width:
+            wanted, records = width, _bare_widths(data, begin, guess, final=final)
+        else:
+            wanted, *records = _first_widths(data, begin, guess, final=final)
+        if wanted > 1 and (records or not width):
+            agreeing = records.count(wanted)
             whole += [separator] if agreeing == len(records) else []
             half += [separator] if 2 * agreeing >= len(records) else []
     return whole or half
@@ -379,6 +444,17 @@ def _first_widths(data: bytes, begin: int, dialect: Dialect, *, final: bool) -> 
     header = len(split_cells(data[begin : begin + end.stop], dialect=dialect))
     records = _widths(data, begin + end.following, dialect, final=final)
     return [header, *islice(records, _SAMPLE_RECORDS)]
+
+
+def _bare_widths(data: bytes, begin: int, dialect: Dialect, *, final: bool) -> list[int]:
+    """Cells of the first records of a source without a header."""
+
+    def read_at(offset: int, size: int) -> bytes:
+        return data[offset : offset + size]
+
+    newline = _line_end(read_at, len(data), begin, dialect)
+    records = _widths(data, begin, replace(dialect, newline=newline), final=final)
+    return list(islice(records, _SAMPLE_RECORDS))
 
 
 def _widths(data: bytes, at: int, dialect: Dialect, *, final: bool) -> Iterator[int]:
@@ -413,7 +489,7 @@ def _named(separator: str) -> str:
 
 def _typed(separator: str) -> str:
     """As typed in a shell."""
-    return r"$'\t'" if separator == "\t" else f"'{separator}'"
+    return "tab" if separator == "\t" else f"'{separator}'"
 
 
 def _shown(name: str) -> str:

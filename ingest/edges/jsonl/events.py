@@ -119,7 +119,7 @@ class Collector:
         for name in names - rare:
             cells = list(map(dict.get, values, repeat(name)))
             kinds = set(map(type, cells))
-            wide = _wide(objects, name, cells) if float in kinds else {}
+            wide = _wide(objects, name, cells) if float in kinds and _may_be_wide(cells) else {}
             if name in self._wanted.identities and kinds & {int, float}:
                 self._digits(name, cells, wide, begin)
                 kinds = set(map(type, cells))
@@ -222,7 +222,7 @@ def _mask(rows: list[int], height: int) -> pl.Series:
 def _count_inside(cells: Sequence[object], texts: pl.Series, nested: list[int]) -> None:
     """Add the names inside arrays and objects, as `_crowded` counts them."""
     for row, (cell, text) in enumerate(zip(cells, texts.to_list(), strict=True)):
-        if type(cell) in {list, dict}:
+        if type(cell) is list or type(cell) is dict:
             nested[row] += text.count('":')
 
 
@@ -245,7 +245,7 @@ def _crowded(
     if b" :" in text or b"\t" in text or b"\r" in text:
         unsure = list(range(len(values)))
     else:
-        marks = [each.count(b'":') for each in objects]
+        marks = list(map(bytes.count, objects, repeat(b'":')))
         known = list(map(add, map(len, values), nested))
         unsure = [row for row, mark in enumerate(marks) if mark != known[row]]
         if b"\\" in text:
@@ -255,6 +255,11 @@ def _crowded(
         return []
     counts = member_counts([objects[row] for row in unsure]).tolist()
     return [row for row, count in zip(unsure, counts, strict=True) if count != len(values[row])]
+
+
+def _may_be_wide(cells: Sequence[object]) -> bool:
+    """Whether a float may be an integer: such a large one is written with an exponent."""
+    return b"e" in orjson.dumps(cells)
 
 
 def _wide(objects: Sequence[bytes], name: str, cells: Sequence[object]) -> dict[int, str]:
@@ -298,7 +303,7 @@ def _piece(cells: list[object], kinds: set[type], wide: Mapping[int, str]) -> Co
             return Column(pl.Series(texts, dtype=pl.String), kind)
     else:
         texts = [
-            cell if cell is None or isinstance(cell, str) else orjson.dumps(cell).decode()
+            cell if cell is None or type(cell) is str else orjson.dumps(cell).decode()  # type: ignore[misc] # a text
             for cell in cells
         ]
     tags = list(map(_TAGS.__getitem__, map(type, cells)))

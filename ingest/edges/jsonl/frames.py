@@ -250,7 +250,7 @@ def _judged(texts: Sequence[bytes], large: Flags, job: _Job) -> _Judged:
             values = _one_by_one(group, large, begin, judged)
         else:
             judged.sound += range(begin, begin + len(group))
-            judged.objects += [text.strip() for text in group]
+            judged.objects += map(bytes.strip, group)
         if job.take is not None and values:
             job.take(judged.objects[-len(values) :], values)
         begin += len(group)
@@ -259,9 +259,8 @@ def _judged(texts: Sequence[bytes], large: Flags, job: _Job) -> _Judged:
 
 def _values(group: Sequence[bytes]) -> list[dict[str, object]] | None:
     """The objects, if each line is one."""
-    loads = orjson.loads
     try:
-        values = [loads(text) for text in group]
+        values = list(map(orjson.loads, group))
     except orjson.JSONDecodeError:
         return None
     return values if [*map(type, values)].count(dict) == len(values) else None

@@ -7,7 +7,7 @@ import ssl
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Set
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +53,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def nginx(*, tls: bool = False, cores: Set[int] | None = None) -> Iterator[Sink]:
+def nginx(*, tls: bool = False, cores: Collection[int] | None = None) -> Iterator[Sink]:
     """Run nginx with one worker that answers 200 to everything.
 
     Args:

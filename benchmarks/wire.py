@@ -38,7 +38,7 @@ Side = Callable[[Sink, AsyncExitStack], Awaitable[Send]]
 
 
 async def httpx_transport(sink: Sink, stack: AsyncExitStack) -> Send:
-    """httpx's own transport with one connection, called directly."""
+    """The transport of httpx itself, with one connection, called directly."""
     transport = httpx.AsyncHTTPTransport(
         verify=sink.context or True,
         trust_env=False,
@@ -79,7 +79,7 @@ async def ours(sink: Sink, stack: AsyncExitStack) -> Send:
 
 
 async def aiohttp_direct(sink: Sink, stack: AsyncExitStack) -> Send:
-    """aiohttp as its manual shows it."""
+    """A session of aiohttp, used as its manual shows."""
     connector = aiohttp.TCPConnector(limit=1, ssl=sink.context or True)
     session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
     url = sink.url + Endpoint.BULK.path
@@ -139,7 +139,9 @@ async def measure(side: Side, sink: Sink, *, connections: int, seconds: float) -
     return Measured(count / took_s, used_s / count * 1e6)
 
 
-def rounds(options: argparse.Namespace, sink: Sink) -> Iterator[tuple[tuple[str, str, int], Measured]]:
+def rounds(
+    options: argparse.Namespace, sink: Sink
+) -> Iterator[tuple[tuple[str, str, int], Measured]]:
     """All measurements of one sink, alternating."""
     cases = itertools.product(range(options.rounds), options.connections, LOOPS, SIDES)
     for _, connections, loop, side in cases:
@@ -155,7 +157,10 @@ def rounds(options: argparse.Namespace, sink: Sink) -> Iterator[tuple[tuple[str,
 def table(found: dict[tuple[str, str, int], list[Measured]], connections: list[int]) -> list[str]:
     """Medians, as a table of Markdown."""
     head = "".join(f" {count} |" for count in connections)
-    rows = [f"| client | loop |{head} CPU us | x httpx |", "|---|---|" + "---|" * len(connections) + "---|---|"]
+    rows = [
+        f"| client | loop |{head} CPU us | x httpx |",
+        "|---|---|" + "---|" * len(connections) + "---|---|",
+    ]
     middle = connections[len(connections) // 2]
     for side, loop in itertools.product(SIDES, LOOPS):
         rates = {n: statistics.median(m.rate for m in found[side, loop, n]) for n in connections}

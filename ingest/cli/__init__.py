@@ -20,6 +20,7 @@ from ingest.cli.options import (
     OUTPUT,
     PLACES,
     PLAN,
+    READING,
     RULES,
     SENDING,
     STATE,
@@ -43,7 +44,7 @@ def group() -> None:
 @group.command(
     epilog="Example: ingest run events.csv --map customer_id=user_id --timestamp created_at"
 )
-@together(INPUTS, MAPPING, RULES, DESTINATION, SENDING, PLAN, PLACES, OUTPUT)
+@together(INPUTS, READING, MAPPING, RULES, DESTINATION, SENDING, PLAN, PLACES, OUTPUT)
 @click.pass_context
 def run(context: click.Context, /, **typed: Any) -> None:
     """Check every record of SOURCE and send the valid ones.
@@ -58,7 +59,7 @@ def run(context: click.Context, /, **typed: Any) -> None:
 
 
 @group.command(epilog="Example: ingest check events.csv --set event=purchase")
-@together(INPUTS, MAPPING, RULES, DESTINATION, PLAN, PLACES, OUTPUT)
+@together(INPUTS, READING, MAPPING, RULES, DESTINATION, PLAN, PLACES, OUTPUT)
 @click.pass_context
 def check(context: click.Context, /, **typed: Any) -> None:
     """Do everything that run does, up to the socket: rejects, reports, plan. Sends nothing."""
@@ -79,7 +80,7 @@ def status(which: str | None, *, state: str | None, as_json: bool) -> None:
 
 
 @group.command(epilog="Example: ingest doctor --config nightly.toml --job shop")
-@together(INPUTS, MAPPING, RULES, DESTINATION, SENDING, PLAN, PLACES, OUTPUT)
+@together(INPUTS, READING, MAPPING, RULES, DESTINATION, SENDING, PLAN, PLACES, OUTPUT)
 @click.pass_context
 def doctor(context: click.Context, /, **typed: Any) -> None:
     """Show the settings in effect, where each came from, and whether all is well. Sends nothing."""

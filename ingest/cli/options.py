@@ -81,6 +81,39 @@ INPUTS = (
     ),
 )
 
+READING = (
+    _option(
+        "--delimiter",
+        metavar="CHAR",
+        help="What stands between cells: one character, or tab; found without, where it is clear.",
+    ),
+    _option(
+        "--quote",
+        metavar="CHAR",
+        help='What stands around cells: one character, or none.  [default: "]',
+    ),
+    _option("--no-header", is_flag=True, help="The first record is data; see --columns."),
+    _option(
+        "--columns",
+        multiple=True,
+        metavar="COLS",
+        help="Names of the columns, comma-separated, for sources without a header.",
+    ),
+    _option(
+        "--encoding",
+        metavar="NAME",
+        help="Encoding of the text: UTF-8, or one of a byte a character.  [default: utf-8]",
+    ),
+    _option(
+        "--max-record-bytes",
+        type=click.IntRange(1, 1 << 30),
+        default=1 << 20,
+        show_default=True,
+        metavar="N",
+        help="A longer record is rejected unread.",
+    ),
+)
+
 RULES = (
     _option(
         "--identity",

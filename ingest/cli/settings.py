@@ -10,6 +10,7 @@ from click.core import ParameterSource
 
 from ingest.config import Input, Settings
 from ingest.config.file import ConfigFile, read_config
+from ingest.config.reading import reading_of
 from ingest.core.planning import MappingFlags
 from ingest.errors import UsageError
 
@@ -110,6 +111,7 @@ def _input(paths: tuple[str, ...], values: Mapping[str, Any], listed: str | None
     return Input(
         paths=paths,
         mapping=MappingFlags(**{name: values[name] for name in _MAPPING if name in values}),
+        reading=reading_of(values),
         schemas=tuple(Path(path) for path in values.get("schemas") or ()),
         name=values.get("name") or "",
         listed=listed,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import platformdirs
 
+from ingest.config.reading import Reading
 from ingest.core.address import Address, Endpoint, Region, address_of
 from ingest.core.batching import MAX_EVENTS
 from ingest.core.gates import Allowance
@@ -31,6 +32,7 @@ class Input:
     Args:
         paths: Files, directories, patterns, and `-` for standard input, as typed.
         mapping: The flags that decide what of a record is sent.
+        reading: How records and cells are found.
         schemas: Schema files over those that come with the package.
         name: Makes loads of their own of the same bytes; empty without.
         listed: A file that lists further paths; None without.
@@ -38,6 +40,7 @@ class Input:
 
     paths: tuple[str, ...] = ()
     mapping: MappingFlags = field(default_factory=MappingFlags)
+    reading: Reading = field(default_factory=Reading)
     schemas: tuple[Path, ...] = ()
     name: str = ""
     listed: str | None = None

@@ -41,6 +41,16 @@ MAPPING: Final = {
 }
 """Settings that say what of a source is sent: as written in the file, and as named inside."""
 
+READING: Final = {
+    "delimiter": "delimiter",
+    "quote": "quote",
+    "no_header": "no_header",
+    "columns": "columns",
+    "encoding": "encoding",
+    "max_record_bytes": "max_record_bytes",
+}
+"""Settings that say how a source is read."""
+
 GENERAL: Final = {
     "identity": "identity",
     "identity_key": "identity_keys",
@@ -68,20 +78,22 @@ GENERAL: Final = {
 }
 """Settings of a run as a whole."""
 
-_SOURCE: Final = {*MAPPING, "paths", "schema", "as"}
+_ALL: Final = {**MAPPING, **READING, **GENERAL}
+_SOURCE: Final = {*MAPPING, *READING, "paths", "schema", "as"}
 _SEVERITIES: Final = ("error", "warning", "off")
 _TABLES: Final = {"map", "set", "type"}
-_LISTS: Final = {"only", "drop", "null", "identity_key", "schema"}
+_LISTS: Final = {"columns", "only", "drop", "null", "identity_key", "schema"}
 _FLAGS: Final = {
     "strict",
     "sandbox",
     "no_timestamp",
+    "no_header",
     "rejects_ok",
     "growing",
     "skip_bad_files",
     "quiet",
 }
-_NUMBERS: Final = {"rate", "retry_budget", "batch_size"}
+_NUMBERS: Final = {"max_record_bytes", "rate", "retry_budget", "batch_size"}
 _MOST_BYTES: Final = 1 << 20
 
 
@@ -124,7 +136,7 @@ def read_config(path: str, *, job: str | None) -> ConfigFile:
     document = _document(path)
     jobs = _table(document.pop("jobs", {}), path, "jobs")
     rules = _rules(_table(document.pop("rules", {}), path, "rules"), path)
-    settings = _settings(document, path, "", {**MAPPING, **GENERAL})
+    settings = _settings(document, path, "", _ALL)
     checked = {
         name: _job(_table(body, path, f"jobs.{name}"), path, name) for name, body in jobs.items()
     }
@@ -165,7 +177,7 @@ def _job(body: dict[str, Any], path: str, name: str) -> ConfigFile:
         raise _wrong(path, f"{where} has no sources", f'sources = ["/data/*.csv"] under [{where}]')
     return ConfigFile(
         path,
-        _settings(body, path, where, {**MAPPING, **GENERAL}),
+        _settings(body, path, where, _ALL),
         rules,
         tuple(_entries(entries, path, f"{where}.sources")),
     )
@@ -183,7 +195,7 @@ def _entries(entries: Sequence[Any], path: str, where: str) -> Iterator[SourceEn
         name = body.pop("as", "")
         if not _texts(paths) or not isinstance(name, str):
             raise _wrong(path, f"{place} has no paths", 'paths = ["/data/*.csv"]')
-        names = {**MAPPING, "schema": "schemas"}
+        names = {**MAPPING, **READING, "schema": "schemas"}
         settings = _settings(body, path, place, names)
         yield SourceEntry(tuple(paths), {**settings, **({"name": name} if name else {})})
 

@@ -49,9 +49,7 @@ class Change:
         """The same for a table of texts with a column of its name; None where nothing converts."""
         if self.constant is not None:
             kind = self.kind or Kind.TEXT
-            return Field(
-                self.name, kind=kind, constant=self.constant, separator=self.separator
-            )
+            return Field(self.name, kind=kind, constant=self.constant, separator=self.separator)
         if self.kind is None:
             return None
         return Field(self.name, self.name, self.kind, separator=self.separator)

@@ -8,12 +8,15 @@ The rules, in prose:
   delivered, refused, or unsent. Unsent records are pending again, unless they are held.
 - Doubt is never taken back: once the outcome of an attempt was unknown, it stays known as such.
 - After a crash, intent that is left over turns into doubt.
+- A rejected or refused record that comes back mended is reopened: held, since a run would send what
+  stands in the source. Who sends its mended form has intent for it while it is held.
 
 Bitmaps are Python integers: bit `i` is record `i` of the chunk. Batches have no durable identity.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import Literal
 
 
 def bitmap(records: Iterable[int]) -> int:
@@ -135,7 +138,7 @@ class Progress:
         doubt: Had an attempt of unknown outcome.
         parked: Failed in a batch while others passed, in one run or more.
         parked_again: The same in two runs or more: sent singly from then on.
-        held: Not sent again until somebody decides.
+        held: Not sent again until somebody decides; or mended, and not sent by a run.
     """
 
     total: int
@@ -156,7 +159,7 @@ class Progress:
         marks = union | self.intent | self.doubt | self.parked | self.parked_again
         if marks.bit_length() > self.total:
             raise ValueError("a mark lies outside the chunk")
-        if self.intent & union:
+        if self.intent & union & ~self.held:
             raise ValueError("a record with an end has intent")
 
     @property
@@ -173,9 +176,9 @@ class Progress:
         """Mark records that may be sent from here on.
 
         Raises:
-            ValueError: One of them is not pending.
+            ValueError: One of them is neither pending nor held.
         """
-        if records & ~self.pending:
+        if records & ~(self.pending | self.held):
             raise ValueError("intent for a record that is not pending")
         return replace(self, intent=self.intent | records)
 
@@ -190,15 +193,16 @@ class Progress:
         if records & ~self.intent:
             raise ValueError("a receipt for a record without intent")
         parked = receipt.parked << shift
+        delivered, refused = receipt.delivered << shift, receipt.refused << shift
         return replace(
             self,
-            delivered=self.delivered | receipt.delivered << shift,
-            refused=self.refused | receipt.refused << shift,
+            delivered=self.delivered | delivered,
+            refused=self.refused | refused,
             intent=self.intent & ~records,
             doubt=self.doubt | receipt.doubt << shift,
             parked=self.parked | parked,
             parked_again=self.parked_again | (self.parked & parked),
-            held=self.held | receipt.held << shift,
+            held=self.held & ~(delivered | refused) | receipt.held << shift,
         )
 
     def recover(self) -> "Progress":
@@ -219,6 +223,38 @@ class Progress:
         if not last & self.rejected:
             raise ValueError("only a rejected record can be superseded")
         return replace(self, total=self.total - 1, rejected=self.rejected & ~last)
+
+    def reopen(self, records: int) -> "Progress":
+        """Hold rejected and refused records that came back mended.
+
+        Raises:
+            ValueError: One of them is neither rejected, refused nor held.
+        """
+        if records & ~(self.rejected | self.refused | self.held):
+            raise ValueError("only rejected, refused and held records can be reopened")
+        return replace(
+            self,
+            rejected=self.rejected & ~records,
+            refused=self.refused & ~records,
+            held=self.held | records,
+        )
+
+    def decide(
+        self, records: int, end: Literal["pending", "delivered", "refused"]
+    ) -> "Progress":
+        """Give held records the end that somebody decided on.
+
+        Raises:
+            ValueError: One of them is not held, or has intent that nobody recovered.
+        """
+        if records & ~self.held or records & self.intent:
+            raise ValueError("only held records are decided on")
+        return replace(
+            self,
+            held=self.held & ~records,
+            delivered=self.delivered | (records if end == "delivered" else 0),
+            refused=self.refused | (records if end == "refused" else 0),
+        )
 
     def counts(self, *, warned: int = 0) -> Counts:
         """Count the ends; `intent` counts as doubt, for no run is there to settle it."""

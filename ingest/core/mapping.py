@@ -3,9 +3,10 @@
 import hashlib
 import json
 from collections.abc import Collection, Sequence
+from collections.abc import Mapping as JsonMapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 EVENT = "event"
 TIMESTAMP = "timestamp"
@@ -128,6 +129,24 @@ class Mapping:
         plain: dict[str, object] = json.loads(json.dumps(content))
         return plain
 
+    @classmethod
+    def from_json(cls, content: JsonMapping[str, Any]) -> "Mapping":
+        """Give the mapping that `as_json` gave; `left_out` is not kept.
+
+        Raises:
+            ValueError: It is of another form.
+        """
+        try:
+            time = content["time"]
+            return cls(
+                fields=tuple(map(_field_of, content["fields"])),
+                nulls=tuple(content["nulls"]),
+                time=None if time is None else TimePlan(**time),
+                timezone=content["timezone"],
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not a mapping: {error}") from error
+
     def digest(self) -> str:
         """Hexadecimal SHA-256 of `as_json` as one canonical text."""
         text = json.dumps(self.as_json(), sort_keys=True, separators=(",", ":"))
@@ -169,6 +188,11 @@ class Mapping:
         if any(field.name == TIMESTAMP for field in self.fields):
             return "time: " + (", ".join(self.columns_of(TIMESTAMP)) or "the constant")
         return "time: none, filed under the moment of receipt"
+
+
+def _field_of(content: JsonMapping[str, Any]) -> Field:
+    parts = tuple(map(_field_of, content["parts"]))
+    return Field(**{**content, "kind": Kind(content["kind"]), "parts": parts})
 
 
 def _count(number: int, noun: str) -> str:

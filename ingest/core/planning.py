@@ -39,6 +39,7 @@ class MappingFlags:
         timestamp_format: How it is written.
         timezone: IANA name.
         no_timestamp: Events are to be filed under the moment of receipt.
+        flatten: Objects of JSON lines whose members are lifted; tables have none.
     """
 
     maps: tuple[str, ...] = ()
@@ -51,6 +52,7 @@ class MappingFlags:
     timestamp_format: str | None = None
     timezone: str | None = None
     no_timestamp: bool = False
+    flatten: tuple[str, ...] = ()
 
 
 def plan(
@@ -74,9 +76,9 @@ def plan(
         UsageError: A flag names what is not there, or two meet under one name; or there is no
             event, no identity, or no decision on the time. The hint has what to type.
     """
-    _check_flags(header, flags)
+    check_flags(header, flags)
     moves = _moves(header, flags)
-    sets = _pairs(flags.sets, "--set", "NAME=VALUE")
+    sets = pairs(flags.sets, "--set", "NAME=VALUE")
     kept = _kept(header, flags, moves)
     fields = _fields(header, kept, moves, sets)
     fields = _typed(_paired(fields), flags, header, json_fields, identity_fields)
@@ -89,7 +91,7 @@ def plan(
     )
     _check_zone(mapping, flags)
     if flags.no_timestamp and TIMESTAMP in {field.name for field in fields}:
-        raise _conflict(
+        raise conflict(
             "--no-timestamp, but 'timestamp' is sent, and it is the event's time",
             "take away --no-timestamp, or add --drop timestamp",
         )
@@ -103,27 +105,32 @@ def plan(
     return mapping
 
 
-def _check_flags(header: Sequence[str], flags: MappingFlags) -> None:
+def check_flags(header: Sequence[str], flags: MappingFlags) -> None:
+    """Refuse flags that contradict one another.
+
+    Raises:
+        UsageError: They do, or a name stands twice in the header.
+    """
     if len(set(header)) != len(header):
         raise UsageError("two columns of the header share a name", code="duplicate_column")
     if flags.only and flags.drop:
-        raise _conflict("--only and --drop exclude each other", "keep one of them")
+        raise conflict("--only and --drop exclude each other", "keep one of them")
     if flags.timestamp and flags.no_timestamp:
-        raise _conflict("--timestamp and --no-timestamp exclude each other", "keep one of them")
+        raise conflict("--timestamp and --no-timestamp exclude each other", "keep one of them")
     if flags.timestamp_format and not flags.timestamp:
         way = "--timestamp timestamp" if TIMESTAMP in header else "--timestamp COLUMN"
-        raise _conflict("--timestamp-format needs --timestamp", f"add {way}")
+        raise conflict("--timestamp-format needs --timestamp", f"add {way}")
     if flags.timestamp_format and flags.timestamp_format not in EPOCHS:
         compile_format(flags.timestamp_format)
 
 
 def _moves(header: Sequence[str], flags: MappingFlags) -> dict[str, str]:
     """New name to column, `timestamp` among them."""
-    pairs = _pairs(flags.maps, "--map", "NEW=OLD")
-    moves = {new: _column(old, header, f"--map {new}={old}") for new, old in pairs.items()}
+    given = pairs(flags.maps, "--map", "NEW=OLD")
+    moves = {new: _column(old, header, f"--map {new}={old}") for new, old in given.items()}
     if flags.timestamp:
         if TIMESTAMP in moves:
-            raise _conflict(
+            raise conflict(
                 f"--map timestamp={moves[TIMESTAMP]} and --timestamp {flags.timestamp} "
                 "both give the event's time",
                 "keep --timestamp alone: it moves the column and reads it as a time",
@@ -132,7 +139,7 @@ def _moves(header: Sequence[str], flags: MappingFlags) -> dict[str, str]:
     for column in moves.values():
         names = [new for new, old in moves.items() if old == column]
         if len(names) > 1:
-            raise _conflict(
+            raise conflict(
                 f"column {column!r} is moved to {' and '.join(names)}",
                 "a column is sent once; keep one --map or --timestamp for it",
             )
@@ -149,7 +156,7 @@ def _kept(header: Sequence[str], flags: MappingFlags, moves: ReadMapping[str, st
     for new, column in moves.items():
         if column in dropped:
             flag = "--timestamp" if flags.timestamp and new == TIMESTAMP else f"--map {new}"
-            raise _conflict(
+            raise conflict(
                 f"--drop {column} leaves out a column that {flag} sends", "keep one of them"
             )
     return [column for column in header if column not in dropped]
@@ -182,7 +189,7 @@ def _check_meeting(
     own = {field.name for field in fields if field.source not in names}
     for column, new in names.items():
         if new in own:
-            raise _conflict(
+            raise conflict(
                 f"{column!r} would be sent as {new!r}, and there is a column {new!r} already",
                 f"add {pasted('--drop', new)}, or move that one away: "
                 f"{pasted('--map', f'other_{new}={new}')}",
@@ -194,7 +201,7 @@ def _check_meeting(
                 if field.source == field.name
                 else f"take away --set {field.name} or the flag that moves {field.source!r}"
             )
-            raise _conflict(f"--set {field.name} meets column {field.source!r}", way)
+            raise conflict(f"--set {field.name} meets column {field.source!r}", way)
 
 
 def _paired(fields: list[Field]) -> list[Field]:
@@ -204,7 +211,7 @@ def _paired(fields: list[Field]) -> list[Field]:
         return fields
     first = next(index for index, field in enumerate(fields) if field.name in SUBSCRIPTION_PAIR)
     if SUBSCRIPTIONS in by_name:
-        raise _conflict(
+        raise conflict(
             f"{' and '.join(SUBSCRIPTION_PAIR)} become {SUBSCRIPTIONS!r}, which is there already",
             f"add {pasted('--drop', SUBSCRIPTIONS)}, or "
             f"{pasted('--drop', ','.join(SUBSCRIPTION_PAIR))}",
@@ -235,7 +242,7 @@ def _typed(
                 code="flag_invalid",
             )
         if name == TIMESTAMP and flags.timestamp:
-            raise _conflict(
+            raise conflict(
                 f"--timestamp {flags.timestamp} and --type {name}={kind} both say how to read it",
                 "take away the --type; --timestamp-format says how the time is written",
             )
@@ -262,19 +269,23 @@ def _kinds(
     names |= {field.name: field.name for field in fields if not field.parts}
     kinds: dict[str, tuple[Kind, str | None]] = {}
     for text in flags.types:
-        column, kind, separator = _type_flag(text)
+        column, kind, separator = type_flag(text)
         if column not in names:
             if column in header:
-                raise _conflict(f"--type {text}: column {column!r} is not sent", "take it away")
+                raise conflict(f"--type {text}: column {column!r} is not sent", "take it away")
             raise _unknown(column, names, f"--type {text}")
         if names[column] in kinds:
-            raise _conflict(f"two --type for {column!r}", "keep one of them")
+            raise conflict(f"two --type for {column!r}", "keep one of them")
         kinds[names[column]] = (kind, separator)
     return kinds
 
 
-def _type_flag(text: str) -> tuple[str, Kind, str | None]:
-    """Split at the first `=` that a kind follows: a column's name may have one itself."""
+def type_flag(text: str) -> tuple[str, Kind, str | None]:
+    """Split at the first `=` that a kind follows: a column's name may have one itself.
+
+    Raises:
+        UsageError: It names no kind.
+    """
     words = "|".join(kind for kind in _GIVEN_KINDS if kind is not Kind.LIST)
     match = re.fullmatch(rf"(.+?)=(?:({words})|list:(.+))", text, flags=re.DOTALL)
     if match:
@@ -295,11 +306,15 @@ def _check_zone(mapping: Mapping, flags: MappingFlags) -> None:
     dates = any(field.kind is Kind.DATE for field in mapping.fields)
     if flags.timezone and not dates and mapping.time is None:
         way = "--timestamp timestamp" if mapping.columns_of(TIMESTAMP) else "--timestamp COLUMN"
-        raise _conflict("--timezone has no time to work on", f"add {way}")
+        raise conflict("--timezone has no time to work on", f"add {way}")
 
 
-def _pairs(texts: Sequence[str], flag: str, form: str) -> dict[str, str]:
-    """Read `NEW=OLD`, cut at the first `=`."""
+def pairs(texts: Sequence[str], flag: str, form: str) -> dict[str, str]:
+    """Read `NEW=OLD`, cut at the first `=`.
+
+    Raises:
+        UsageError: There is none, or a name is given twice.
+    """
     pairs: dict[str, str] = {}
     for text in texts:
         name, equals, value = text.partition("=")
@@ -308,7 +323,7 @@ def _pairs(texts: Sequence[str], flag: str, form: str) -> dict[str, str]:
                 f"{flag} {text} cannot be read", hint=f"write {flag} {form}", code="flag_invalid"
             )
         if name in pairs:
-            raise _conflict(f"two {flag} for {name!r}", "keep one of them")
+            raise conflict(f"two {flag} for {name!r}", "keep one of them")
         pairs[name] = value
     return pairs
 
@@ -358,5 +373,6 @@ def _unknown(name: str, names: Collection[str], flag: str) -> UsageError:
     )
 
 
-def _conflict(message: str, hint: str) -> UsageError:
+def conflict(message: str, hint: str) -> UsageError:
+    """Flags that cannot both hold."""
     return UsageError(message, hint=hint, code="mapping_conflict")

@@ -16,13 +16,13 @@ import polars as pl
 
 from ingest.core.ledger import Progress
 from ingest.core.load import ChunkState, Findings, Load, Segment
-from ingest.core.mapping import EVENT_UUID
 from ingest.core.model import Chunk, Position, Reject, Severity, Stage, Violation
 from ingest.core.reject_id import reject_id
-from ingest.edges.encoder import Encoder, Mapped, uuid_series
-from ingest.edges.framing import Frame, Limits, ReadAt, frames
+from ingest.edges.encoder import uuid_series
+from ingest.edges.framing import Limits, ReadAt
 from ingest.edges.report import write_segment
-from ingest.edges.validator import Validator, Verdict
+from ingest.edges.validator import Verdict
+from ingest.pipeline.formats import Look, form_of
 from ingest.pipeline.payload import Payload, Prepared, doubt_note
 from ingest.pipeline.sources import Opened
 
@@ -65,13 +65,11 @@ class Preparer:
 
     def __init__(self, work: Work) -> None:
         self._work = work
-        mapping = work.opened.mapping
-        self._encoder = Encoder(mapping)
-        self._validator = Validator(
-            work.opened.book.rules,
-            [field.name for field in mapping.fields],
-            codes=work.opened.book.codes,
-            kinds={field.name: field.json_type for field in mapping.fields},
+        self._form = form_of(
+            work.opened,
+            read_at=work.read_at,
+            source_id=work.load.source_id,
+            limits=work.limits,
         )
 
     def all(self, states: Sequence[ChunkState], *, limit: int | None) -> Iterator[Prepared]:
@@ -102,7 +100,9 @@ class Preparer:
         progress = last.progress.without_last()
         stop = last.chunk.start
         if progress.total:
-            stop = self._framed(last.chunk.start, last.findings.source_size, progress.total).stop
+            stop = self._framed(
+                last.chunk.start, last.findings.source_size, progress.total
+            ).frame.stop
         chunk = replace(last.chunk, stop=stop)
         findings = replace(last.findings, judged=False, unterminated=False)
         return [*before, ChunkState(chunk, progress, findings)]
@@ -113,55 +113,48 @@ class Preparer:
         left = None if limit is None else limit - at.record
         if left is not None and left <= 0:
             return
-        for frame in self._frames(at, stop=None, limit=left):
-            whole = self._without_open_end(frame)
+        for look in self._looks(at, stop=None, limit=left):
+            whole = self._without_open_end(look)
             if whole is None:
                 return
-            yield self._judge(Chunk(chunk_id, whole.start, whole.stop), whole, None)
+            chunk = Chunk(chunk_id, whole.frame.start, whole.frame.stop)
+            yield self._judge(chunk, whole, None)
             chunk_id += 1
 
-    def _without_open_end(self, frame: Frame) -> Frame | None:
+    def _without_open_end(self, look: Look) -> Look | None:
         """Leave a last record without its end for the next run, where the source is growing."""
+        frame = look.frame
         if not (self._work.growing and frame.unterminated):
-            return frame
+            return look
         if frame.records == 1:
             return None
         return self._framed(frame.start, self._work.load.identity.size, frame.records - 1)
 
-    def _framed(self, at: Position, size: int, records: int) -> Frame:
-        return next(iter(self._frames(at, stop=None, limit=records, size=size)))
+    def _framed(self, at: Position, size: int, records: int) -> Look:
+        return next(iter(self._looks(at, stop=None, limit=records, size=size)))
 
-    def _frames(
+    def _looks(
         self, at: Position, *, stop: int | None, limit: int | None, size: int | None = None
-    ) -> Iterator[Frame]:
-        work = self._work
-        return frames(
-            work.read_at,
-            size=size or work.load.identity.size,
-            start=at,
-            stop_offset=stop,
-            columns=work.opened.columns,
-            dialect=work.opened.dialect,
-            limits=work.limits,
-            max_records=limit,
-        )
+    ) -> Iterator[Look]:
+        size = size or self._work.load.identity.size
+        return self._form.looks(at, stop=stop, limit=limit, size=size)
 
-    def _frame(self, state: ChunkState) -> Frame:
+    def _look(self, state: ChunkState) -> Look:
         chunk, size = state.chunk, state.findings.source_size
-        parts = self._frames(chunk.start, stop=chunk.stop.offset, limit=None, size=size)
-        frame = next(iter(parts))
-        if frame.stop != chunk.stop:
+        parts = self._looks(chunk.start, stop=chunk.stop.offset, limit=None, size=size)
+        look = next(iter(parts))
+        if look.frame.stop != chunk.stop:
             raise AssertionError(f"chunk {chunk.chunk_id} was framed differently before")
-        return frame
+        return look
 
     def _again(self, state: ChunkState) -> Prepared:
         """Prepare what is pending of a judged chunk; intent that a crash left over is doubt."""
-        frame = self._frame(state)
-        mapped = self._encoder.map(frame.table)
+        look = self._look(state)
+        frame = look.frame
         lost = state.progress.intent
         progress = state.progress.recover()
         pending = _flags(progress.pending, frame.records)[frame.rows]
-        events = _Events(self._work, self._encoder, frame, mapped, state.chunk.chunk_id)
+        events = _Events(self._work, look, state.chunk.chunk_id)
         payload = events.payload(pending)
         notes = [
             doubt_note(state.chunk.chunk_id, record, payload.describe(record))
@@ -172,17 +165,17 @@ class Preparer:
     def _judge_again(self, state: ChunkState) -> Prepared:
         return self._judge(
             state.chunk,
-            self._frame(state),
+            self._look(state),
             state.progress.recover(),
             size=state.findings.source_size,
         )
 
     def _judge(
-        self, chunk: Chunk, frame: Frame, before: Progress | None, *, size: int = 0
+        self, chunk: Chunk, look: Look, before: Progress | None, *, size: int = 0
     ) -> Prepared:
-        mapped = self._encoder.map(frame.table)
-        verdict = self._validator.judge(mapped.table, mapped.misfits, now=self._work.now)
-        events = _Events(self._work, self._encoder, frame, mapped, chunk.chunk_id)
+        frame = look.frame
+        verdict = look.judge(self._work.now)
+        events = _Events(self._work, look, chunk.chunk_id)
         progress = before or Progress(frame.records)
         settled = _flags(progress.delivered | progress.held, frame.records)
         payload = events.payload(~verdict.rejected & ~settled[frame.rows])
@@ -190,14 +183,14 @@ class Preparer:
         if too_large:
             rejected = np.isin(frame.rows, too_large)
             payload = events.payload(~verdict.rejected & ~settled[frame.rows] & ~rejected)
-        rejects = _Rejects(self._work, frame, verdict, too_large)
+        rejects = _Rejects(self._work, look, verdict, too_large)
         flags = rejects.flags & ~settled
         progress = progress.judge_again(_bits(flags))
         segment = self._segment(
             chunk, [r for r in rejects.values() if flags[r.record - 1 - chunk.start.record]]
         )
         findings = replace(
-            rejects.findings(mapped, flags, segment),
+            rejects.findings(flags, segment),
             source_size=size or self._work.load.identity.size,
         )
         return Prepared(ChunkState(chunk, progress, findings), payload)
@@ -213,46 +206,37 @@ class Preparer:
 class _Events:
     """The events of one frame."""
 
-    def __init__(
-        self, work: Work, encoder: Encoder, frame: Frame, mapped: Mapped, chunk_id: int
-    ) -> None:
+    def __init__(self, work: Work, look: Look, chunk_id: int) -> None:
         self._work = work
-        self._encoder = encoder
-        self._frame = frame
-        self._mapped = mapped
+        self._look = look
         self._chunk_id = chunk_id
 
     def payload(self, wanted: Flags) -> Payload:
         """Encode the rows that are wanted."""
-        frame = self._frame
-        rows = frame.rows[wanted]
-        uuids = uuid_series(self._work.load.source_id, frame.offsets[rows])
-        encoded = self._encoder.encode(self._mapped.table.filter(pl.Series(wanted)), uuids=uuids)
+        encoded = self._look.encode(wanted)
         return Payload(
             chunk_id=self._chunk_id,
             body=encoded.body,
             ends=encoded.ends,
-            records=rows.tolist(),
+            records=self._look.frame.rows[wanted].tolist(),
             describe=self.describe,
         )
 
     def describe(self, record: int) -> dict[str, object]:
         """Give what reports need of a record of the frame."""
-        frame = self._frame
+        frame = self._look.frame
         row = int(np.searchsorted(frame.rows, record))
         offset, end = int(frame.offsets[record]), int(frame.ends[record])
-        given = (
-            self._mapped.table[EVENT_UUID][row]
-            if EVENT_UUID in self._mapped.table.columns
-            else None
-        )
         made = uuid_series(self._work.load.source_id, frame.offsets[record : record + 1])[0]
+        cells, raw = self._look.evidence(row)
         return {
             "line": int(frame.lines[record]),
             "offset": offset,
             "length": end - offset,
-            "event_uuid": given if given and given.strip() else made,
-            "cells": list(frame.table.row(row)),
+            "event_uuid": self._look.given_uuid(row) or made,
+            "cells": None if cells is None else list(cells),
+            # A record that was sent is UTF-8.
+            "raw": None if raw is None else raw.decode(),
         }
 
 
@@ -262,12 +246,13 @@ class _Rejects:
     def __init__(
         self,
         work: Work,
-        frame: Frame,
+        look: Look,
         verdict: Verdict,
         too_large: Sequence[int],
     ) -> None:
+        frame = look.frame
         self._work = work
-        self._mapping = work.opened.mapping
+        self._look = look
         self._frame = frame
         self._verdict = verdict
         self._too_large = frozenset(too_large)
@@ -296,15 +281,13 @@ class _Rejects:
         row = int(np.searchsorted(self._frame.rows, record))
         found = self._verdict.violations(row, severity=Severity.ERROR)
         violations = [
-            self._violation(
-                code, tuple(c for field in fields for c in self._mapping.columns_of(field))
-            )
+            self._violation(code, self._look.columns_of(row, code, fields))
             for code, fields in found
         ]
         if record in self._too_large:
             violations.append(self._violation("event_too_large", ()))
-        cells = self._frame.table.row(row)
-        return self._reject(record, Stage.RULES, tuple(violations), cells=cells, raw=None)
+        cells, raw = self._look.evidence(row)
+        return self._reject(record, Stage.RULES, tuple(violations), cells=cells, raw=raw)
 
     def _violation(self, code: str, columns: tuple[str, ...], detail: str = "") -> Violation:
         known = self._work.opened.book.codes[code]
@@ -335,7 +318,7 @@ class _Rejects:
             raw=raw,
         )
 
-    def findings(self, mapped: Mapped, rejected: Flags, segment: Segment | None) -> Findings:
+    def findings(self, rejected: Flags, segment: Segment | None) -> Findings:
         """Count what was found."""
         frame, verdict = self._frame, self._verdict
         sent = ~rejected[frame.rows]
@@ -351,7 +334,7 @@ class _Rejects:
             warned[records] = True
             count = int((~rejected[records]).sum())
             warnings |= {code: count} if count else {}
-        first, last = _times(mapped.times, sent)
+        first, last = _times(self._look.times, sent)
         return Findings(
             codes=codes,
             warnings=warnings,
@@ -368,9 +351,10 @@ class _Rejects:
         return {code: count for code, count in counts.items() if count}
 
     def _by_place(self) -> dict[str, npt.NDArray[np.int64]]:
-        """Warnings that hang on where a record stands."""
+        """Warnings that no rule gives: those that hang on where a record stands, and its marks."""
         last = [self._frame.records - 1] if self._frame.unterminated else []
-        return {
+        marks = {code: self._frame.rows[rows] for code, rows in self._look.marks().items()}
+        return marks | {
             "resynced": self._frame.resynced,
             "last_line_unterminated": np.asarray(last, dtype=np.int64),
         }

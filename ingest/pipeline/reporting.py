@@ -70,12 +70,20 @@ def rejects_of(
             SegmentRef(segment.name, segment.bytes, segment.sha256, segment.rejects),
         )
     )
-    by_api = (_refusal(load, note, first=starts[note.chunk_id]) for note in refused)
+    by_api = (refusal(load, note, first=starts[note.chunk_id]) for note in refused)
     return heapq.merge(by_rules, by_api, key=lambda reject: reject.record)
 
 
-def _refusal(load: Load, note: Note, *, first: int) -> Reject:
+def refusal(load: Load, note: Note, *, first: int) -> Reject:
+    """Give the reject that a note of a refused record stands for.
+
+    Args:
+        load: Of the record.
+        note: Of kind `refused`.
+        first: Records of the source before the note's chunk.
+    """
     body: Mapping[str, Any] = note.body
+    cells, raw = body["cells"], body.get("raw")
     number = first + note.record + 1
     return Reject(
         reject_id=reject_id(load.source_id, number),
@@ -85,8 +93,8 @@ def _refusal(load: Load, note: Note, *, first: int) -> Reject:
         length=body["length"],
         stage=Stage.API,
         violations=(Violation(body["code"], (), body["message"], body["hint"]),),
-        cells=tuple(body["cells"]),
-        raw=None,
+        cells=None if cells is None else tuple(cells),
+        raw=None if raw is None else raw.encode(),
     )
 
 

@@ -27,6 +27,7 @@ from ingest.core.outcome import RetryPolicy
 from ingest.edges.attempts import AttemptLog
 from ingest.edges.client import Client, route_to
 from ingest.edges.display import Display, Standing
+from ingest.edges.framing import Limits
 from ingest.edges.limit import SharedLimit, limit_file
 from ingest.edges.report import report_directory, sweep, write_summary
 from ingest.edges.source import ProvenReader
@@ -205,6 +206,7 @@ def _work(run: _Run, source: Opened, load: Load, segments: Path) -> Work:
         room=MAX_BYTES - run.config.endpoint.wrapper.overhead,
         now=run.started,
         growing=run.config.growing,
+        limits=Limits(max_record_bytes=source.input.reading.max_record_bytes),
     )
 
 
@@ -319,13 +321,15 @@ async def _send_one(
         load, states, skipped = _take_up(run, source, found, store)
         run.took_up(load, states)
         plan.leave(sum(_settled_bytes(state) for state in states))
-        if skipped is None:
-            load = (
-                store.claim(replace(load, run_id=run.run_id))
-                if load.load_id
-                else store.add_load(replace(load, run_id=run.run_id, fence=1))
-            )
-            try:
+        if skipped is not None:
+            run.results.append(_result(store, load, skipped=skipped))
+            return
+        # Without a place for its reports until they are there: a run that is killed while it
+        # renders them is made up for by the next one.
+        due = replace(load, run_id=run.run_id, reports="")
+        load = store.claim(due) if load.load_id else store.add_load(replace(due, fence=1))
+        try:
+            if not SourceResult(load, tuple(states)).complete:
                 await _deliver(
                     run,
                     source,
@@ -337,11 +341,9 @@ async def _send_one(
                     plan=plan,
                     sources=sources,
                 )
-            finally:
-                run.results.append(_report(run, store, load, number, stop))
-                _forget_spool(run, run.results[-1])
-        else:
-            run.results.append(_result(store, load, skipped=skipped))
+        finally:
+            run.results.append(_report(run, store, load, number, stop))
+            _forget_spool(run, run.results[-1])
 
 
 def _settled_bytes(state: ChunkState) -> int:
@@ -376,7 +378,7 @@ def _take_up(
         store.rejudge(judged, states)
         return judged, states, None
     result = SourceResult(load, tuple(states))
-    if not result.complete:
+    if not result.complete or not load.reports:
         return load, states, None
     if found.moved_from:
         here = replace(load, path=source.file.absolute)
@@ -499,6 +501,12 @@ class _Counting:
         self._counts = {state.chunk.chunk_id: state.counts() for state in states}
         self._total = total(states)
         self._bytes = states[-1].chunk.stop.offset if states else 0
+        self._check()
+
+    def _check(self) -> None:
+        error = over_allowance(self._run.config.allowance, self._total)
+        if error is not None:
+            self._stop.ask(error)
 
     def committed(self, states: Sequence[ChunkState]) -> None:
         """Take in what a commit recorded."""
@@ -507,9 +515,7 @@ class _Counting:
             self._total = self._total.instead(self._counts.get(state.chunk.chunk_id), counts)
             self._counts[state.chunk.chunk_id] = counts
             self._bytes = max(self._bytes, state.chunk.stop.offset)
-        error = over_allowance(self._run.config.allowance, self._total)
-        if error is not None:
-            self._stop.ask(error)
+        self._check()
         self._run.display.show(
             Standing(
                 bytes_done=self._bytes,

@@ -11,6 +11,7 @@ A load is found by content, not by path. In this order:
 
 import hashlib
 import json
+import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -20,12 +21,15 @@ from typing import Any
 
 from ingest.config import Input, RunConfig
 from ingest.core import identity as ids
+from ingest.core.json_mapping import JsonMapping
+from ingest.core.json_planning import Sample, plan_json
 from ingest.core.load import Identity, Load
 from ingest.core.mapping import Mapping as FieldMapping
 from ingest.core.model import Dialect, Json, Position
 from ingest.core.planning import plan, positions
 from ingest.core.rules import Code, Rule, catalogue, digest, json_fields, known_fields, rules_of
-from ingest.edges.framing import read_header, sniff
+from ingest.edges.framing import Header, read_header, sniff
+from ingest.edges.jsonl import is_jsonl, look
 from ingest.edges.source import LocalFile, Seen, expand, hold, listed, spooled
 from ingest.edges.store import Store
 from ingest.edges.validator import load_documents
@@ -110,7 +114,7 @@ class Opened:
         input: How it is to be read, as typed.
         book: Its rules.
         dialect: How it is written.
-        columns: Its header.
+        columns: Its header; JSON lines have none.
         start: Where its records begin.
         mapping: What of a record is sent.
     """
@@ -121,16 +125,18 @@ class Opened:
     dialect: Dialect
     columns: tuple[str, ...]
     start: Position
-    mapping: FieldMapping
+    mapping: FieldMapping | JsonMapping
 
     @property
     def form(self) -> dict[str, Any]:
         """How it is read, as JSON-able values."""
         start, dialect = self.start, self.dialect
-        return {
+        kind = {"format": "jsonl"} if isinstance(self.mapping, JsonMapping) else {}
+        return kind | {
             "columns": list(self.columns),
             "start": [start.offset, start.record, start.line, start.resync_until],
             "dialect": {name: getattr(dialect, name) for name in dialect.__slots__},
+            "max_record_bytes": self.input.reading.max_record_bytes,
         }
 
 
@@ -196,27 +202,64 @@ def _named(file: LocalFile, one: Input, book: RuleBook) -> Opened:
 
 
 def _open(file: LocalFile, one: Input, book: RuleBook) -> Opened:
-    size = file.size
-    header = read_header(
-        file.read_raw,
-        size=size,
-        dialect=sniff(file.read_raw, size=size),
-        dropped=positions(one.mapping.drop),
-    )
+    if not one.reading.delimiter and is_jsonl(file.path, file.read_raw):
+        return _open_jsonl(file, one, book)
+    header = _header(file, one, sure=bool(one.reading.delimiter))
     if "_reject_id" in header.columns:
         raise UsageError(
             f"{file.path} is a report of rejected records",
             hint=f"mend it and send it with: ingest retry {file.path}",
             code="source_is_report",
         )
-    mapping = plan(
-        header.columns,
+    try:
+        mapping = plan(
+            header.columns,
+            one.mapping,
+            known_fields=book.known,
+            json_fields=book.nested,
+            identity_fields=book.identity,
+        )
+    except UsageError:
+        if len(header.columns) == 1:
+            _header(file, one, sure=False)  # a wrong delimiter is the likelier reason
+        raise
+    return Opened(file, one, book, header.dialect, header.columns, header.start, mapping)
+
+
+def _open_jsonl(file: LocalFile, one: Input, book: RuleBook) -> Opened:
+    try:
+        seen = look(file.read_raw, size=file.size)
+    except UsageError as error:
+        hint = error.hint.replace("FILE", shlex.quote(file.path))
+        raise UsageError(error.message, hint=hint, code=error.code) from error
+    mapping = plan_json(
+        Sample(seen.names, seen.paths, seen.records),
         one.mapping,
         known_fields=book.known,
         json_fields=book.nested,
         identity_fields=book.identity,
     )
-    return Opened(file, one, book, header.dialect, header.columns, header.start, mapping)
+    return Opened(file, one, book, Dialect(), (), seen.start, mapping)
+
+
+def _header(file: LocalFile, one: Input, *, sure: bool) -> Header:
+    size, reading = file.size, one.reading
+    dialect = Dialect(reading.delimiter or ",", reading.quote, reading.encoding)
+    try:
+        if not reading.delimiter:
+            width = len(reading.columns)
+            dialect = sniff(file.read_raw, size=size, dialect=dialect, width=width)
+        return read_header(
+            file.read_raw,
+            size=size,
+            dialect=dialect,
+            dropped=positions(one.mapping.drop),
+            names=reading.columns,
+            sure=sure,
+        )
+    except UsageError as error:
+        hint = error.hint.replace("FILE", shlex.quote(file.path))
+        raise UsageError(error.message, hint=hint, code=error.code) from error
 
 
 def config_of(opened: Opened, config: RunConfig) -> dict[str, Any]:

@@ -1,13 +1,15 @@
 """Writes the pages of docs/ that say what stands in the schemas and in the command line.
 
-    python -m tests.support.make_docs
+    python -m tests.support.make_docs              after a change of schemas/ or of an option
+    python -m tests.support.make_docs --readme     after a change of what a command prints, too
 
-Run it after a change of `schemas/`, of an option or of what a command prints; the tests of
-`tests/contract/` compare. The sessions of the README are played again, and what they print is put
-in where it differs.
+The second one plays the sessions of the README and puts in what they print where it differs from
+what stands there: look at the difference, and shorten it with lines of `...`. The tests of
+`tests/contract/` compare.
 """
 
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
 
 import click
@@ -19,11 +21,51 @@ from ingest.edges.validator import load_documents
 from tests.support.sessions import ROOT, record
 
 NO_VARIABLE = "-"
-_FEW = 5
+_MANY = 10
 _NOTE = (
     "<!-- Written by `python -m tests.support.make_docs`; edit the schemas or options instead. -->"
 )
 _DEFAULT = re.compile(r"\s*\[default: (.+?)\]\s*$")
+
+
+_CODES_HEAD = """\
+# Reason codes
+
+A code says what is wrong with a record. A record has one code for each rule that it breaks, all at
+once. The rules are the JSON Schemas in [`schemas/`](../schemas): this page is made from them.
+
+- An **error** rejects the record: it is in the reject report and is not sent.
+- A **warning** is counted, and the record is sent.
+- `--strict` makes errors of the warnings marked so below.
+
+A code never changes its meaning. Codes may be added. The summary counts violations, so one record
+can count under several codes.
+"""
+_READING_HEAD = """\
+## Errors of reading
+
+The bytes of the record, or a cell of it, cannot be read as asked. How records are read:
+[reading.md](reading.md). The `json_` codes are those of JSON Lines.
+"""
+_RULES_HEAD = """\
+## Errors of the rules
+
+The record was read, and the API would not take it.
+"""
+_SENDING_HEAD = "## Errors of sending\n"
+_WARNINGS_HEAD = """\
+## Warnings
+
+The API takes such a record, but may file a value differently from what was meant.
+"""
+_OPTIONS_HEAD = """\
+# Commands and options
+
+A flag goes before its environment variable, that before the file of `--config`, and that before the
+default. A variable of an option that may be repeated holds its values with a space between; a switch
+is on with `1`. The API key has no flag: it stands in `INGEST_API_KEY`, or in the file that
+`--api-key-file` names.
+"""
 
 
 def reject_codes() -> str:
@@ -31,35 +73,16 @@ def reject_codes() -> str:
     documents = load_documents()
     codes = catalogue(documents)
     only = _events(documents)
-    parts = [
-        _NOTE,
-        "# Reason codes",
-        "A code says what is wrong with a record. A record has one code for each rule that it"
-        " breaks, all at once. The rules are the JSON Schemas in [`schemas/`](../schemas): this"
-        " page is made from them.",
-        "- An **error** rejects the record: it is in the reject report and is not sent.\n"
-        "- A **warning** is counted, and the record is sent.\n"
-        "- `--strict` makes errors of the warnings marked so below.",
-        "A code never changes its meaning. Codes may be added. The summary counts violations,"
-        " so one record can count under several codes.",
-        "## Errors of reading",
-        "The bytes of the record, or a cell of it, cannot be read as asked. How records are"
-        " read: [reading.md](reading.md). The `json_` codes are those of JSON Lines.",
-        _table(_of(codes, Severity.ERROR, Stage.READING), only),
-        "## Errors of the rules",
-        "The record was read, and the API would not take it.",
-        _table(_of(codes, Severity.ERROR, Stage.RULES), only),
-        "## Errors of sending",
-        _table(_of(codes, Severity.ERROR, Stage.API), only),
-        "## Warnings",
-        "The API takes such a record, but may file a value differently from what was meant.",
-        _table(
-            [code for code in codes.values() if code.severity is Severity.WARNING],
-            only,
-            strict=True,
-        ),
+    errors = [
+        (_READING_HEAD, Stage.READING),
+        (_RULES_HEAD, Stage.RULES),
+        (_SENDING_HEAD, Stage.API),
     ]
-    return "\n\n".join(parts) + "\n"
+    warnings = [code for code in codes.values() if code.severity is Severity.WARNING]
+    parts = [f"{_NOTE}\n", _CODES_HEAD]
+    for head, stage in errors:
+        parts += [head, _table(_of(codes, Severity.ERROR, stage), only)]
+    return "\n".join([*parts, _WARNINGS_HEAD, _table(warnings, only, strict=True)])
 
 
 def _events(documents: Mapping[str, Mapping[str, object]]) -> dict[str, list[str]]:
@@ -86,7 +109,7 @@ def _table(codes: list[Code], only: Mapping[str, list[str]], *, strict: bool = F
         said = f" (`{'`, `'.join(events)}`)" if 0 < len(events) < 6 else ""
         more = ["error" if code.strict else "warning"] if strict else []
         rows.append([f"`{code.code}`", code.message + said, code.hint, *more])
-    return "\n".join(f"| {' | '.join(map(_cell, row))} |" for row in rows)
+    return "".join(f"| {' | '.join(map(_cell, row))} |\n" for row in rows)
 
 
 def _cell(text: str) -> str:
@@ -95,18 +118,11 @@ def _cell(text: str) -> str:
 
 def options() -> str:
     """The page of commands and options."""
-    parts = [
-        _NOTE,
-        "# Commands and options",
-        "A flag goes before its environment variable, and that before the default. A variable"
-        " of an option that may be repeated holds its values with a space between; a switch is"
-        " on with `1`. The API key has no flag: it stands in `INGEST_API_KEY`, or in the file"
-        " that `--api-key-file` names.",
-    ]
     whole = _rows(group.commands["run"])
+    parts = [f"{_NOTE}\n", _OPTIONS_HEAD]
     for name, command in group.commands.items():
-        parts += list(_command(name, command, whole))
-    return "\n\n".join(parts) + "\n"
+        parts += [f"{part}\n" for part in _command(name, command, whole)]
+    return "\n".join(parts)
 
 
 def _command(name: str, command: click.Command, whole: list[list[str]]) -> Iterator[str]:
@@ -118,10 +134,15 @@ def _command(name: str, command: click.Command, whole: list[list[str]]) -> Itera
     if command.epilog:
         yield re.sub("^Example: (.*)$", r"Example: `\1`", command.epilog)
     rows = _rows(command)
-    if rows != whole and len(rows) > _FEW and all(row in whole for row in rows):
+    shared = [row for row in rows if row in whole]
+    if name != "run" and len(shared) > _MANY:
         missing = ", ".join(row[0] for row in whole if row not in rows)
-        yield f"It takes the options of `ingest run`, without {missing}."
-        return
+        rows = [row for row in rows if row not in whole]
+        without = f", without {missing}" if missing else ""
+        more = " It has these as well:" if rows else ""
+        yield f"It takes the options of `ingest run`{without}.{more}"
+        if not rows:
+            return
     head = [["option", "variable", "default", "what it does"], ["---"] * 4]
     yield "\n".join(f"| {' | '.join(map(_cell, row))} |" for row in head + rows)
 
@@ -169,8 +190,9 @@ def main() -> None:
     """Write the pages."""
     for path, page in PAGES.items():
         (ROOT / path).write_text(page(), encoding="utf-8")
-    readme = ROOT / "README.md"
-    readme.write_text(record(readme.read_text(encoding="utf-8")), encoding="utf-8")
+    if "--readme" in sys.argv[1:]:
+        readme = ROOT / "README.md"
+        readme.write_text(record(readme.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

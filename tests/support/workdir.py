@@ -449,7 +449,7 @@ def read_reports(work: Workdir, paths: dict[str, str | None]) -> Reports:
     assert (work.root / paths["rejects_xlsx"]).stat().st_size > 0
     with (work.root / paths["rejects_csv"]).open(encoding="utf-8-sig", newline="") as file:
         table = list(csv.DictReader(file))
-    lines = (work.root / paths["rejects_jsonl"]).read_text(encoding="utf-8").splitlines()
+    lines = (work.root / paths["rejects_jsonl"]).read_bytes().splitlines()
     doubt: list[dict[str, str]] = []
     if paths["doubt_csv"]:
         with (work.root / paths["doubt_csv"]).open(encoding="ascii", newline="") as file:

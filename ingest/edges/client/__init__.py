@@ -23,6 +23,9 @@ from ingest.edges.client.wire import Departure, Wire
 __all__ = ["Client", "Permit", "Route", "Timeouts", "proxy_for", "route_to", "tls_context"]
 
 
+_WANTED = {b"retry-after", b"x-request-id", b"location"}
+
+
 class Client:
     """One connection; opened by the first request and again when needed.
 
@@ -34,16 +37,19 @@ class Client:
 
     def __init__(self, route: Route) -> None:
         self._route = route
-        timeouts = route.timeouts
-        self._timeouts = {
-            "connect": timeouts.connect_s,
-            "read": timeouts.read_s,
-            "write": timeouts.write_s,
-            "pool": timeouts.connect_s,
-        }
+        self._headers = httpx.Headers(route.headers)
         self._proxied = route.proxy is not None
+        timeouts = route.timeouts
         self._transport: httpx.AsyncBaseTransport = Wire(
-            context=route.context, proxy=route.proxy, idle_s=timeouts.idle_s
+            context=route.context,
+            proxy=route.proxy,
+            timeouts=httpx.Timeout(
+                connect=timeouts.connect_s,
+                read=timeouts.read_s,
+                write=timeouts.write_s,
+                pool=2 * timeouts.connect_s,
+            ),
+            idle_s=timeouts.idle_s,
         )
 
     async def __aenter__(self) -> Self:
@@ -89,13 +95,12 @@ class Client:
             return attempt.failed(*failure_of(error, begun=attempt.begun, proxied=self._proxied))
 
     def _request(self, body: bytes, attempt: "_Attempt") -> httpx.Request:
-        length = (b"Content-Length", str(len(body)).encode("ascii"))
         return httpx.Request(
             "POST",
             self._route.url,
-            headers=[*self._route.headers, length],
+            headers=self._headers,
             stream=httpx.ByteStream(body),
-            extensions={"timeout": self._timeouts, "departure": attempt.departure},
+            extensions={"departure": attempt.departure},
         )
 
 
@@ -106,7 +111,7 @@ class _Attempt:
         self._route = route
         self._permit = permit
         self.departure = Departure(ready=self._ready, leaving=self._leaving)
-        self.deadline = asyncio.timeout(2 * route.timeouts.connect_s)
+        self.deadline = asyncio.timeout(None)  # the transport limits what comes before
         self.begun = False  # the first byte may have left
         self.withheld: Exception | None = None  # what the permit raised
         self._response: httpx.Response | None = None
@@ -157,7 +162,11 @@ class _Attempt:
     def _reply(self, failure: Failure | None, detail: str) -> Reply:
         if self._response is None:
             return Reply(None, failure, complete=False, detail=detail)
-        headers = self._response.headers
+        headers = {
+            name.lower(): value.decode("latin-1")
+            for name, value in self._response.headers.raw
+            if name.lower() in _WANTED
+        }
         body = bytes(self._body[: self._route.max_body_bytes])
         for secret in self._route.secrets:
             body = body.replace(secret.encode(), b"***")
@@ -166,9 +175,9 @@ class _Attempt:
             failure,
             body=body,
             complete=failure is None,
-            retry_after=headers.get("retry-after"),
-            request_id=self._shown(headers.get("x-request-id")),
-            location=self._shown(headers.get("location")),
+            retry_after=headers.get(b"retry-after"),
+            request_id=self._shown(headers.get(b"x-request-id")),
+            location=self._shown(headers.get(b"location")),
             detail=detail,
         )
 

@@ -26,12 +26,13 @@ from typing import Any
 import aiohttp
 import httpx
 from aiohttp.abc import AbstractStreamWriter
-from multidict import CIMultiDict
 
 _HEAD_BYTES = 16_384  # of one line; no answer of the API has more than some hundred
 _PIECE = 65_536  # bytes handed over at once, each with its own write timeout
 _SHOWN = 200  # characters of what a server said
 _INTERIM = 200  # a status below it is no answer
+
+_Headers = list[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,21 +51,37 @@ class Departure:
 class Wire(httpx.AsyncBaseTransport):
     """One connection, opened when it is needed; for one request at a time, in one event loop.
 
-    A request must carry the extensions "timeout" (as httpx's) and "departure".
+    Requests need no Content-Length, and must carry the extension "departure".
 
     Args:
         context: TLS settings.
         proxy: Where connections go through; None: directly.
+        timeouts: Seconds: "connect" for one address and TLS, "pool" until a connection stands,
+            "read" without a byte arriving, "write" without a piece of the body leaving.
         idle_s: An idle connection is not used again after so many seconds.
     """
 
     def __init__(
-        self, *, context: SSLContext, proxy: httpx.Proxy | None = None, idle_s: float
+        self,
+        *,
+        context: SSLContext,
+        proxy: httpx.Proxy | None = None,
+        timeouts: httpx.Timeout,
+        idle_s: float,
     ) -> None:
         self._context = context
         self._proxy = None if proxy is None else str(proxy.url)
         self._proxy_headers = None if proxy is None else _proxy_headers(proxy)
+        self._stall_s = timeouts.write
+        self._timeouts = aiohttp.ClientTimeout(
+            total=None,
+            connect=timeouts.pool,
+            sock_connect=timeouts.connect,
+            sock_read=timeouts.read,
+        )
         self._idle_s = idle_s
+        self._raw: list[tuple[bytes, bytes]] = []
+        self._headers: _Headers = []
         self._line: _Line | None = None
         self._session: aiohttp.ClientSession | None = None
 
@@ -77,35 +94,28 @@ class Wire(httpx.AsyncBaseTransport):
         """
         session, line = self._opened()
         line.depart(request.extensions["departure"])
-        seconds: dict[str, float] = request.extensions["timeout"]
         try:
             answer = await session.request(
                 request.method,
                 str(request.url),
-                data=_Body(await request.aread(), stall_s=seconds["write"]),
-                headers=_headers(request.headers),
+                data=_Body(await _bytes_of(request), stall_s=self._stall_s),
+                headers=self._headers_of(request),
                 allow_redirects=False,
                 proxy=self._proxy,
                 proxy_headers=self._proxy_headers,
-                timeout=aiohttp.ClientTimeout(
-                    total=None, sock_connect=seconds["connect"], sock_read=seconds["read"]
-                ),
+                timeout=self._timeouts,
             )
         except _WithheldError as withheld:
-            raise withheld.reason from None
+            reason = withheld.reason
         except (aiohttp.ClientError, OSError) as error:
             line.abort()
             raise _told(error, line) from error
         except BaseException:
             line.abort()  # or what is left of the body might still go out
             raise
-        if answer.status < _INTERIM:
-            answer.close()
-            raise httpx.RemoteProtocolError(f"the connection was switched by a {answer.status}")
-        line.read(answer.content)
-        return httpx.Response(
-            answer.status, headers=answer.raw_headers, stream=_Answer(answer, line)
-        )
+        else:
+            return _response(answer, line)
+        raise reason  # here, to leave its own cause alone
 
     async def aclose(self) -> None:
         """Close the connection."""
@@ -113,6 +123,12 @@ class Wire(httpx.AsyncBaseTransport):
             await self._session.close()
             assert self._line is not None  # noqa: S101 - made together
             await self._line.gone()
+
+    def _headers_of(self, request: httpx.Request) -> _Headers:
+        raw = request.headers.raw
+        if raw != self._raw:  # most requests have the same
+            self._raw, self._headers = raw, _headers(raw)
+        return self._headers
 
     def _opened(self) -> tuple[aiohttp.ClientSession, "_Line"]:
         if self._session is None or self._line is None:
@@ -140,7 +156,7 @@ class _WithheldError(Exception):
     Carried through aiohttp as it is: it would take a TimeoutError for its own.
     """
 
-    def __init__(self, reason: BaseException) -> None:
+    def __init__(self, reason: Exception) -> None:
         super().__init__()
         self.reason = reason
 
@@ -184,11 +200,13 @@ class _Line(aiohttp.TCPConnector):
         return connection
 
     async def _sound(self, *args: Any, **kwargs: Any) -> aiohttp.connector.Connection:
-        while True:
-            connection = await super().connect(*args, **kwargs)
-            if _usable(connection):
-                break
+        connection = await super().connect(*args, **kwargs)
+        if not _usable(connection):
             connection.close()
+            connection = await super().connect(*args, **kwargs)
+        if not _usable(connection):
+            connection.close()
+            raise aiohttp.ClientConnectionError("connections end at once")
         protocol = connection.protocol
         if connection.transport is not self._transport and protocol is not None:
             self._transport = connection.transport
@@ -241,7 +259,7 @@ def _usable(connection: aiohttp.connector.Connection) -> bool:
 class _Body(aiohttp.Payload):
     """The body of a request; leaves in pieces, so that a peer that does not read is noticed."""
 
-    def __init__(self, body: bytes, *, stall_s: float) -> None:
+    def __init__(self, body: bytes, *, stall_s: float | None) -> None:
         super().__init__(body, content_type="application/json")
         self._body, self._stall_s = body, stall_s
 
@@ -296,26 +314,49 @@ class _Answer(httpx.AsyncByteStream):
         self._answer.close()
 
 
+def _response(answer: aiohttp.ClientResponse, line: _Line) -> httpx.Response:
+    if answer.status < _INTERIM:
+        answer.close()
+        raise httpx.RemoteProtocolError(f"the connection was switched by a {answer.status}")
+    return httpx.Response(
+        answer.status, headers=answer.raw_headers, stream=_stream_of(answer, line)
+    )
+
+
+def _stream_of(answer: aiohttp.ClientResponse, line: _Line) -> httpx.AsyncByteStream:
+    if _framed(answer) and answer.content.is_eof() and answer.content.exception() is None:
+        return httpx.ByteStream(answer.content.read_nowait())  # it came at once with its head
+    line.read(answer.content)
+    return _Answer(answer, line)
+
+
 def _framed(answer: aiohttp.ClientResponse) -> bool:
     """Whether the answer itself says where it ends; else the connection's end does."""
     coding = answer.headers.get("Transfer-Encoding", "")
     return "Content-Length" in answer.headers or "chunked" in coding.lower()
 
 
-def _headers(headers: httpx.Headers) -> CIMultiDict[str]:
-    return CIMultiDict((name.decode("ascii"), value.decode("latin-1")) for name, value in headers.raw)
+def _headers(raw: list[tuple[bytes, bytes]]) -> _Headers:
+    return [(name.decode("ascii"), value.decode("latin-1")) for name, value in raw]
 
 
-def _proxy_headers(proxy: httpx.Proxy) -> CIMultiDict[str]:
-    headers = _headers(proxy.headers)
-    if proxy.raw_auth is not None:
-        user, password = proxy.raw_auth
-        credentials = base64.b64encode(user + b":" + password).decode("ascii")
-        headers["Proxy-Authorization"] = f"Basic {credentials}"
-    return headers
+def _proxy_headers(proxy: httpx.Proxy) -> _Headers:
+    headers = _headers(proxy.headers.raw)
+    if proxy.raw_auth is None:
+        return headers
+    credentials = base64.b64encode(b":".join(proxy.raw_auth)).decode("ascii")
+    return [*headers, ("Proxy-Authorization", f"Basic {credentials}")]
 
 
-def _told(error: Exception, line: _Line) -> httpx.TransportError:
+async def _bytes_of(request: httpx.Request) -> bytes:
+    if isinstance(request.stream, httpx.ByteStream):
+        return b"".join(request.stream)  # one part, which is not copied
+    return await request.aread()
+
+
+def _told(  # noqa: PLR0911 - one line for each kind: read it as a table
+    error: Exception, line: _Line
+) -> httpx.TransportError:
     """The same in httpx's words: which step failed. The caller chains the error itself."""
     if not line.begun:
         return _told_beforehand(error)

@@ -343,7 +343,8 @@ def _line_end(read_at: ReadAt, size: int, begin: int, dialect: Dialect) -> str:
     scanner = RecordScanner(replace(dialect, newline="\r"))
     for at in range(begin, size, _STEP_BYTES):
         block = read_at(at, min(_STEP_BYTES, size - at))
-        end = scanner.feed(block, final=at + len(block) == size)
+        final = len(block) < _STEP_BYTES or at + len(block) == size
+        end = scanner.feed(block, final=final)
         if end is not None:
             last = read_at(begin + end.following - 1, 1) if end.terminated else b""
             return "\r" if last == b"\r" else "\n"

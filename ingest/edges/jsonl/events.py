@@ -22,8 +22,11 @@ MOST_COLUMNS = 256
 
 _FIRST_WIDE = 2.0**63  # from here on, orjson may have read an integer as a float
 
-Rest = Callable[[Mapping[str, object]], Sequence[str]]
-"""Gives the codes that members, or a whole event, break."""
+Rest = Callable[[Mapping[str, object], Collection[str]], Sequence[str]]
+"""Gives the codes that the members of some names break in an event."""
+
+Whole = Callable[[Mapping[str, object]], Sequence[str]]
+"""Gives the codes that an event breaks."""
 
 Misfit = tuple[str, str, pl.Series]
 
@@ -81,7 +84,7 @@ class Wanted:
     watched: frozenset[str]
     identities: tuple[str, ...]
     rest: Rest | None = None
-    whole: Rest | None = None
+    whole: Whole | None = None
 
 
 @dataclass(slots=True)
@@ -197,8 +200,7 @@ class Collector:
         wanted = self._wanted
         if rare and wanted.rest is not None:
             for row, value in enumerate(values, begin):
-                apart = {name: value[name] for name in value if name in rare}
-                self._note(wanted.rest(apart) if apart else (), row)
+                self._note(wanted.rest(value, rare), row)
         if wanted.whole is not None:
             for row, value in enumerate(values, begin):
                 self._note(wanted.whole(value), row)
@@ -303,7 +305,7 @@ def _piece(cells: list[object], kinds: set[type], wide: Mapping[int, str]) -> Co
             return Column(pl.Series(texts, dtype=pl.String), kind)
     else:
         texts = [
-            cell if cell is None or type(cell) is str else orjson.dumps(cell).decode()  # type: ignore[misc] # a text
+            cell if cell is None or type(cell) is str else orjson.dumps(cell).decode()
             for cell in cells
         ]
     tags = list(map(_TAGS.__getitem__, map(type, cells)))

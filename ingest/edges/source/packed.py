@@ -57,6 +57,7 @@ class Unpacked:
         self._most = max(packed_bytes * RATIO, _FREE_BYTES)
         self._path = path
         self._stream: Stream | None = None
+        self._raw: BinaryIO | None = None
         self._at = 0
 
     def read(self, offset: int, size: int) -> bytes:
@@ -81,10 +82,13 @@ class Unpacked:
         if self._stream is not None:
             self._stream.close()
             self._stream = None
+        if self._raw is not None:
+            self._raw.close()
+            self._raw = None
 
     def _begin(self) -> None:
         self.close()
-        raw = self._open_raw()
+        raw = self._raw = self._open_raw()
         if self._kind == "gzip":
             self._stream = cast("Stream", io.BufferedReader(gzip.GzipFile(fileobj=raw), 1 << 20))
         else:

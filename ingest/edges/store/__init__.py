@@ -29,6 +29,7 @@ __all__ = ["LEDGER", "RunRow", "Store"]
 
 LEDGER, WITNESS, SEGMENTS = "ledger.sqlite3", "ledger.witness", "segments"
 _CHECK_BYTES = 256 * 1024 * 1024
+_MOST_CHUNK = (1 << 63) - 1
 _MARKS = {
     table: ",".join("?" * count) for table, count in {"load": 18, "chunk": 20, "note": 6}.items()
 }
@@ -288,9 +289,20 @@ class Store:
         return self._each(rows.chunk_of, found)
 
     def commit(
-        self, load: Load, *, states: Iterable[ChunkState], notes: Iterable[Note] = ()
+        self,
+        load: Load,
+        *,
+        states: Iterable[ChunkState],
+        notes: Iterable[Note] = (),
+        gone: Iterable[Note] = (),
     ) -> None:
         """Record chunks and notes, all or nothing; durable when it returns.
+
+        Args:
+            load: As claimed.
+            states: Its chunks that changed.
+            notes: To be kept, in place of those of the same record and kind.
+            gone: Not to be kept any more.
 
         Raises:
             BugError: Another claim has fenced this one off.
@@ -310,13 +322,18 @@ class Store:
                 f"REPLACE INTO note VALUES ({_MARKS['note']})",  # noqa: S608 - marks only
                 [rows.note_row(load.load_id, note) for note in notes],
             )
+            db.executemany(
+                "DELETE FROM note WHERE load_id=? AND chunk_id=? AND record=? AND kind=?",
+                [(load.load_id, note.chunk_id, note.record, note.kind) for note in gone],
+            )
 
-    def notes(self, load: Load, kind: str) -> Iterator[Note]:
-        """Yield the notes of one kind in the order of their records."""
+    def notes(self, load: Load, kind: str, *, chunk_id: int | None = None) -> Iterator[Note]:
+        """Yield the notes of one kind, of one chunk or all, in the order of their records."""
         with self._errors("read"):
             found = self._db.execute(
-                "SELECT * FROM note WHERE load_id=? AND kind=? ORDER BY chunk_id, record",
-                (load.load_id, kind),
+                "SELECT * FROM note WHERE load_id=? AND kind=? AND chunk_id BETWEEN ? AND ?"
+                " ORDER BY chunk_id, record",
+                (load.load_id, kind, *((0, _MOST_CHUNK) if chunk_id is None else 2 * (chunk_id,))),
             )
             for row in found:
                 yield rows.note_of(row)
@@ -354,6 +371,15 @@ class Store:
             (None if load is None else load.load_id,),
         )
         return self._each(_run_of, found)
+
+    def loads_of(self, run_id: str) -> list[Load]:
+        """Give the loads that a run worked on, in the order in which they were made."""
+        found = self._select(
+            "SELECT load.* FROM load JOIN run_load USING (load_id) WHERE run_load.run_id=?"
+            " ORDER BY load_id",
+            (run_id,),
+        )
+        return self._each(rows.load_of, found)
 
     @property
     def commits(self) -> int:

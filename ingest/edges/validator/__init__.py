@@ -1,8 +1,9 @@
 """Judges tables of events by the rules of `schemas/`: every violated rule of every row."""
 
+from ingest.edges.validator.apart import Apart
 from ingest.edges.validator.compiler import Kind
 from ingest.edges.validator.documents import load_documents
 from ingest.edges.validator.judge import Validator
 from ingest.edges.validator.verdict import Verdict
 
-__all__ = ["Kind", "Validator", "Verdict", "load_documents"]
+__all__ = ["Apart", "Kind", "Validator", "Verdict", "load_documents"]

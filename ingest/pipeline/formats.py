@@ -1,0 +1,392 @@
+"""What differs between tables and JSON lines: how records are read, judged and written.
+
+A `Form` reads the frames of one source and gives a `Look` at each. All that is counted, reported
+and sent is the same for both and stands in `prepare`.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from functools import cached_property
+from typing import Any, Protocol, cast
+from uuid import UUID
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+import polars as pl
+
+from ingest.core.json_mapping import JsonMapping
+from ingest.core.mapping import EVENT_UUID, TIMESTAMP, Field
+from ingest.core.mapping import Mapping as FieldMapping
+from ingest.core.model import Position, Severity
+from ingest.edges import encoder, framing, jsonl
+from ingest.edges.validator import Apart, Kind, Validator, Verdict
+from ingest.pipeline.sources import IDENTITY_FIELDS, Opened
+
+Flags = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.int64]
+Frame = framing.Frame | jsonl.Frame
+
+INTEGER_IDENTITY = "identity_integer"
+_GROUP = 512
+_TAG_OF = {"text": "string"}
+
+
+class Encoded(Protocol):
+    """Events in one buffer: see the encoders."""
+
+    @property
+    def body(self) -> bytes:
+        """JSON objects with one comma between."""
+
+    @property
+    def ends(self) -> list[int]:
+        """Where each ends."""
+
+
+class Look(Protocol):
+    """The records of one frame, as they are judged and sent; rows are its sound records."""
+
+    @property
+    def frame(self) -> Frame:
+        """The frame."""
+
+    @property
+    def times(self) -> pl.Series | None:
+        """The event's time of each row, if there are any."""
+
+    def judge(self, now: datetime) -> Verdict:
+        """Judge every row by every rule."""
+
+    def marks(self) -> Mapping[str, Ints]:
+        """Warnings that no rule gives: rows by code."""
+
+    def encode(self, wanted: Flags) -> Encoded:
+        """Write rows as events."""
+
+    def given_uuid(self, row: int) -> str | None:
+        """The row's own `event_uuid`; None where it has none, or a blank one."""
+
+    def evidence(self, row: int) -> tuple[tuple[str | None, ...] | None, bytes | None]:
+        """What a report shows of a row: its cells, or its bytes."""
+
+    def columns_of(self, row: int, code: str, fields: Sequence[str]) -> tuple[str, ...]:
+        """Where the source has what a rule found wrong."""
+
+
+class Form(Protocol):
+    """How one source is read."""
+
+    def looks(
+        self, at: Position, *, stop: int | None, limit: int | None, size: int
+    ) -> Iterator[Look]:
+        """Yield the frames from a record boundary on."""
+
+
+def form_of(
+    opened: Opened, *, read_at: framing.ReadAt, source_id: UUID, limits: framing.Limits
+) -> Form:
+    """Give the form of a source.
+
+    Args:
+        opened: Its header and mapping.
+        read_at: Reads that prove themselves.
+        source_id: What its event_uuids hang on.
+        limits: Of framing.
+
+    Raises:
+        UsageError: A rule, a constant or the time zone cannot be used.
+    """
+    if isinstance(opened.mapping, JsonMapping):
+        return _Jsonl(opened, opened.mapping, read_at, source_id, limits)
+    return _Csv(opened, opened.mapping, read_at, source_id, limits)
+
+
+# -- tables ----------------------------------------------------------------------------------
+
+
+class _Csv:
+    def __init__(
+        self,
+        opened: Opened,
+        mapping: FieldMapping,
+        read_at: framing.ReadAt,
+        source_id: UUID,
+        limits: framing.Limits,
+    ) -> None:
+        self._opened = opened
+        self._read_at = read_at
+        self._limits = limits
+        self.mapping = mapping
+        self.source_id = source_id
+        self.encoder = encoder.Encoder(mapping)
+        self.validator = Validator(
+            opened.book.rules,
+            [field.name for field in mapping.fields],
+            codes=opened.book.codes,
+            kinds={field.name: field.json_type for field in mapping.fields},
+        )
+
+    def looks(
+        self, at: Position, *, stop: int | None, limit: int | None, size: int
+    ) -> Iterator[Look]:
+        for frame in framing.frames(
+            self._read_at,
+            size=size,
+            start=at,
+            stop_offset=stop,
+            columns=self._opened.columns,
+            dialect=self._opened.dialect,
+            limits=self._limits,
+            max_records=limit,
+        ):
+            yield _CsvLook(self, frame)
+
+
+class _CsvLook:
+    def __init__(self, form: _Csv, frame: framing.Frame) -> None:
+        self._form = form
+        self.frame = frame
+
+    @cached_property
+    def _mapped(self) -> encoder.Mapped:
+        return self._form.encoder.map(self.frame.table)
+
+    @property
+    def times(self) -> pl.Series | None:
+        return self._mapped.times
+
+    def judge(self, now: datetime) -> Verdict:
+        return self._form.validator.judge(self._mapped.table, self._mapped.misfits, now=now)
+
+    def marks(self) -> Mapping[str, Ints]:
+        return {}
+
+    def encode(self, wanted: Flags) -> Encoded:
+        offsets = self.frame.offsets[self.frame.rows[wanted]]
+        uuids = encoder.uuid_series(self._form.source_id, offsets)
+        return self._form.encoder.encode(self._mapped.table.filter(pl.Series(wanted)), uuids=uuids)
+
+    def given_uuid(self, row: int) -> str | None:
+        table = self._mapped.table
+        given = table[EVENT_UUID][row] if EVENT_UUID in table.columns else None
+        return given if given and given.strip() else None
+
+    def evidence(self, row: int) -> tuple[tuple[str | None, ...] | None, bytes | None]:
+        return self.frame.table.row(row), None
+
+    def columns_of(self, row: int, code: str, fields: Sequence[str]) -> tuple[str, ...]:
+        del row, code
+        return tuple(column for name in fields for column in self._form.mapping.columns_of(name))
+
+
+# -- JSON lines ------------------------------------------------------------------------------
+
+
+class _Jsonl:
+    def __init__(
+        self,
+        opened: Opened,
+        mapping: JsonMapping,
+        read_at: framing.ReadAt,
+        source_id: UUID,
+        limits: framing.Limits,
+    ) -> None:
+        book = opened.book
+        self._read_at = read_at
+        self._limits = jsonl.Limits(
+            chunk_bytes=limits.chunk_bytes, max_record_bytes=limits.max_record_bytes
+        )
+        self.mapping = mapping
+        self.source_id = source_id
+        self.codes = book.codes
+        self.apart = Apart(book.rules)
+        self.clock = encoder.Encoder(
+            FieldMapping((Field(TIMESTAMP, TIMESTAMP),), timezone=mapping.timezone)
+        )
+        self.rewriter = None if mapping.plain else self._rewriter(mapping)
+        self.collector = jsonl.Collector(self._wanted(opened, mapping))
+        self._kinds: dict[str, Kind] = {}
+        self._validator: Validator | None = None
+
+    @staticmethod
+    def _rewriter(mapping: JsonMapping) -> jsonl.Rewriter:
+        converter = encoder.Encoder(mapping.conversions)
+
+        def convert(table: pl.DataFrame) -> tuple[pl.DataFrame, list[tuple[str, str, pl.Series]]]:
+            mapped = converter.map(table)
+            return mapped.table, mapped.misfits
+
+        return jsonl.Rewriter(mapping, convert)
+
+    def _wanted(self, opened: Opened, mapping: JsonMapping) -> jsonl.Wanted:
+        book = opened.book
+        identities = tuple(dict.fromkeys((*IDENTITY_FIELDS, *book.identity)))
+        named = {name for rule in book.rules for name in rule.fields}
+        named |= {EVENT_UUID, TIMESTAMP, *identities}
+        paths = [*(mapping.only or ()), *(change.source for change in mapping.changes)]
+        touched = {part for path in paths if path for part in (path, path.split(".")[0])}
+        touched |= {change.name for change in mapping.changes}
+        return jsonl.Wanted(
+            named=frozenset(named),
+            watched=frozenset({*named, *book.known, *touched}),
+            identities=identities,
+            rest=self.apart.of_members,
+            whole=self.apart.of_event if self.apart.asks_whole else None,
+        )
+
+    def looks(
+        self, at: Position, *, stop: int | None, limit: int | None, size: int
+    ) -> Iterator[Look]:
+        frames = jsonl.frames(
+            self._read_at,
+            size=size,
+            start=at,
+            stop_offset=stop,
+            limits=self._limits,
+            max_records=limit,
+            take=self.collector.take if self.rewriter is None else None,
+        )
+        for frame in frames:
+            yield self._look(frame)
+
+    def _look(self, frame: jsonl.Frame) -> Look:
+        if self.rewriter is None:
+            return _JsonlLook(self, frame, frame.objects, self.collector.events(), None)
+        rewritten = self.rewriter.rewrite(frame.objects)
+        for begin in range(0, len(rewritten.objects), _GROUP):
+            group = rewritten.objects[begin : begin + _GROUP]
+            self.collector.take(group, list(map(orjson.loads, group)))
+        events = self.collector.events()
+        return _JsonlLook(self, frame, rewritten.objects, events, rewritten)
+
+    def validator(self, columns: Mapping[str, jsonl.Column], others: Sequence[str]) -> Validator:
+        """The rules bound to the names seen so far; a kind that once differed stays open."""
+        kinds = dict(self._kinds)
+        for name, column in columns.items():
+            kind = cast("Kind", column.kind)
+            kinds[name] = kind if kinds.get(name, kind) == kind else "tagged"
+        kinds |= {name: "text" for name in others if name not in kinds}
+        if self._validator is None or kinds != self._kinds:
+            self._kinds = kinds
+            self._validator = Validator(
+                self.apart.for_tables, list(kinds), codes=self.codes, kinds=kinds
+            )
+        return self._validator
+
+    def table(
+        self, columns: Mapping[str, jsonl.Column], height: int
+    ) -> tuple[pl.DataFrame, dict[str, pl.Series]]:
+        """The columns under all names seen so far, and the types of their values."""
+        nothing = pl.Series([None], dtype=pl.String).new_from_index(0, height)
+        texts = {name: columns[name].texts if name in columns else nothing for name in self._kinds}
+        tags = {
+            name: _tags(columns[name]) if name in columns else nothing
+            for name, kind in self._kinds.items()
+            if kind == "tagged"
+        }
+        return pl.DataFrame(texts), tags
+
+
+def _tags(column: jsonl.Column) -> pl.Series:
+    if column.tags is not None:
+        return column.tags
+    tag = pl.Series([_TAG_OF.get(column.kind, column.kind)], dtype=pl.String)
+    return tag.new_from_index(0, len(column.texts)).set(column.texts.is_null(), None)
+
+
+class _JsonlLook:
+    def __init__(
+        self,
+        form: _Jsonl,
+        frame: jsonl.Frame,
+        objects: list[bytes],
+        events: jsonl.Events,
+        rewritten: jsonl.Rewritten | None,
+    ) -> None:
+        self._form = form
+        self._objects = objects
+        self._events = events
+        self._rewritten = rewritten
+        self.frame = frame
+
+    @cached_property
+    def times(self) -> pl.Series | None:
+        column = self._events.columns.get(TIMESTAMP)
+        if column is None or column.kind not in {"text", "tagged"}:
+            return None
+        texts = column.texts
+        if column.tags is not None:
+            texts = texts.set(column.tags != "string", None)
+        return self._form.clock.map(texts.rename(TIMESTAMP).to_frame()).times
+
+    def judge(self, now: datetime) -> Verdict:
+        columns = self._events.columns
+        misfits = [*(self._rewritten.misfits if self._rewritten else ()), *self._events.misfits]
+        misfits += [
+            (code, "", self._flags(rows))
+            for code, rows in self._found().items()
+            if self._form.codes[code].severity is Severity.ERROR
+        ]
+        others = [name for _, name, _ in misfits if name]
+        validator = self._form.validator(columns, others)
+        table, tags = self._form.table(columns, len(self._objects))
+        return validator.judge(table, misfits, now=now, kinds=tags)
+
+    def _flags(self, rows: Ints) -> pl.Series:
+        flags = np.zeros(len(self._objects), dtype=np.bool_)
+        flags[rows] = True
+        return pl.Series(flags)
+
+    def _found(self) -> dict[str, Ints]:
+        """What was found while reading that is no rule's."""
+        found = {INTEGER_IDENTITY: np.array(sorted(self._events.integers), dtype=np.int64)}
+        if self._rewritten is not None:
+            found[jsonl.FLATTEN_CONFLICT] = self._rewritten.conflicts
+        return {code: rows for code, rows in found.items() if len(rows)}
+
+    def marks(self) -> Mapping[str, Ints]:
+        return {
+            code: rows
+            for code, rows in self._found().items()
+            if self._form.codes[code].severity is Severity.WARNING
+        }
+
+    def encode(self, wanted: Flags) -> Encoded:
+        rows = np.flatnonzero(wanted)
+        lacking = self._events.needs_uuid[rows]
+        offsets = self.frame.offsets[self.frame.rows[rows[lacking]]]
+        made = encoder.uuid_series(self._form.source_id, offsets).cast(pl.Binary).to_list()
+        if lacking.all():
+            uuids: list[bytes | None] = made
+        else:
+            uuids = [None] * len(rows)
+            for place, uuid in zip(np.flatnonzero(lacking).tolist(), made, strict=True):
+                uuids[place] = uuid
+        objects = (
+            self._mended
+            if len(rows) == len(self._mended)
+            else [self._mended[row] for row in rows.tolist()]
+        )
+        return jsonl.encoded(objects, uuids)
+
+    @cached_property
+    def _mended(self) -> list[bytes]:
+        events = self._events
+        return jsonl.mended(self._objects, integers=events.integers, blank_uuid=events.blank_uuid)
+
+    def given_uuid(self, row: int) -> str | None:
+        if self._events.needs_uuid[row]:
+            return None
+        given: Any = self._events.columns[EVENT_UUID].texts[row]
+        return str(given)
+
+    def evidence(self, row: int) -> tuple[tuple[str | None, ...] | None, bytes | None]:
+        return None, self.frame.raw(int(self.frame.rows[row]))
+
+    def columns_of(self, row: int, code: str, fields: Sequence[str]) -> tuple[str, ...]:
+        names = [name for name in fields if name]
+        if len(names) < len(fields):
+            names += self._form.apart.culprits(code, orjson.loads(self._objects[row]))
+            names += self._events.integers.get(row, {}) if code == INTEGER_IDENTITY else ()
+        return tuple(path for name in names for path in self._form.mapping.columns_of(name))

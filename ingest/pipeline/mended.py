@@ -1,0 +1,612 @@
+"""Mended records: from rows that came back to verdicts, and to what is sent.
+
+What is recorded of a mended record stands in a note of kind `mended` beside its bitmap: its cells
+as they will be sent, and the reject that it was. So a retry that was interrupted goes on without
+the file, and the same file, given again, is compared with what was rejected at first.
+"""
+
+import base64
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+
+from ingest.core.guard import escape_raw, unescape_raw
+from ingest.core.ledger import Progress, bitmap, members
+from ingest.core.load import ChunkState, Findings, Load, Note, Segment
+from ingest.core.mapping import EVENT_UUID
+from ingest.core.mapping import Mapping as FieldMapping
+from ingest.core.mending import RAW, WHOLE_RECORD, Mending, Original, mend, open_columns
+from ingest.core.model import Dialect, Position, Reject, Severity, Stage, Violation
+from ingest.edges.encoder import Encoded, Encoder, Mapped, uuid_series
+from ingest.edges.framing import Limits, frames
+from ingest.edges.report import SegmentRef, read_segment, write_segment
+from ingest.edges.returned import ReturnedRow
+from ingest.edges.validator import Validator, Verdict
+from ingest.pipeline.payload import Payload, Prepared, doubt_note
+from ingest.pipeline.reporting import refusal
+from ingest.pipeline.sources import RuleBook
+
+MENDED: Final = "mended"
+"""The kind of note that keeps a mended record."""
+
+_ROUNDS: Final = 4
+"""Times that a record's codes may open further columns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of one row that came back.
+
+    Args:
+        row: It.
+        outcome: A word for it; see docs/retry.md.
+        columns: The columns in which edits were taken, or that it is about.
+        not_taken: Columns with an edit that no code allows.
+        detail: What to do or what is wrong, for a person; no value of a cell is in it.
+        restored: Cells that a spreadsheet changed, and that were restored.
+    """
+
+    row: ReturnedRow
+    outcome: str
+    columns: tuple[str, ...] = ()
+    not_taken: tuple[str, ...] = ()
+    detail: str = ""
+    restored: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the records of one load are judged and sent by.
+
+    Args:
+        load: As claimed.
+        columns: The header of its source.
+        dialect: How that is written.
+        max_record_bytes: The longest record that is read.
+        mapping: What of a record is sent.
+        book: The rules.
+        segments: Where its rejects are.
+        room: Bytes that one event may have in a request.
+        now: The moment against which times are judged.
+        accept: Columns in which any edit is taken.
+        run_id: The run that takes them back.
+    """
+
+    load: Load
+    columns: tuple[str, ...]
+    dialect: Dialect
+    max_record_bytes: int
+    mapping: FieldMapping
+    book: RuleBook
+    segments: Path
+    room: int
+    now: datetime
+    accept: frozenset[str]
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a chunk becomes when rows of it were taken back.
+
+    Args:
+        state: With the mended records held, and a segment without them.
+        notes: To be recorded with it.
+        gone: Notes that do not hold any more.
+        answers: What became of each row.
+        records: The records of the chunk that are to be sent, as a bitmap.
+        changed: Whether there is anything to record.
+    """
+
+    state: ChunkState
+    notes: tuple[Note, ...]
+    gone: tuple[Note, ...]
+    answers: tuple[Answer, ...]
+    records: int
+    changed: bool
+
+
+@dataclass(slots=True)
+class _Case:
+    """One row on its way through the verdicts."""
+
+    row: ReturnedRow
+    reject: Reject
+    before: Note | None
+    mending: Mending
+    opened: frozenset[str]
+    cells: tuple[str | None, ...] = ()
+    violations: tuple[Violation, ...] = ()
+    warnings: tuple[str, ...] = ()
+    time: str | None = None
+
+    def answer(self, outcome: str, detail: str = "", columns: Iterable[str] = ()) -> Answer:
+        mending = self.mending
+        return Answer(
+            self.row,
+            outcome,
+            columns=tuple(columns) or mending.edits,
+            not_taken=mending.ignored,
+            detail=detail,
+            restored=mending.restored,
+        )
+
+
+class Judge:
+    """Judges and encodes records by their cells, as their load was judged.
+
+    Args:
+        terms: Of the load.
+    """
+
+    def __init__(self, terms: Terms) -> None:
+        self._terms = terms
+        mapping = terms.mapping
+        self._encoder = Encoder(mapping)
+        self._validator = Validator(
+            terms.book.rules,
+            [each.name for each in mapping.fields],
+            codes=terms.book.codes,
+            kinds={each.name: each.json_type for each in mapping.fields},
+        )
+
+    def map(self, rows: Sequence[Sequence[str | None]]) -> Mapped:
+        """Give the fields of records."""
+        columns = {
+            name: pl.Series([row[place] or None for row in rows], dtype=pl.String)
+            for place, name in enumerate(self._terms.columns)
+        }
+        return self._encoder.map(pl.DataFrame(columns))
+
+    def judge(self, mapped: Mapped) -> Verdict:
+        """Judge them by all rules."""
+        return self._validator.judge(mapped.table, mapped.misfits, now=self._terms.now)
+
+    def encode(self, table: pl.DataFrame, offsets: Sequence[int]) -> Encoded:
+        """Write them as events; those without an id of their own get the one of their place."""
+        uuids = uuid_series(self._terms.load.source_id, list(offsets))
+        return self._encoder.encode(table, uuids=uuids)
+
+    def violation(self, code: str, columns: Iterable[str], detail: str = "") -> Violation:
+        """Give a violation with the texts in force."""
+        known = self._terms.book.codes[code]
+        message = f"{known.message} {detail}".strip()
+        return Violation(code, tuple(dict.fromkeys(columns)), message, known.hint)
+
+    def violations(self, verdict: Verdict, row: int) -> tuple[Violation, ...]:
+        """Give the errors of one row."""
+        return tuple(
+            self.violation(code, (c for each in fields for c in self._columns(each)))
+            for code, fields in verdict.violations(row, severity=Severity.ERROR)
+        )
+
+    def _columns(self, name: str) -> tuple[str, ...]:
+        return self._terms.mapping.columns_of(name)
+
+    def read(self, text: str) -> tuple[tuple[str | None, ...], tuple[Violation, ...]]:
+        """Read the mended text of a record that was broken: its cells, or why it still is."""
+        terms = self._terms
+        try:
+            raw = unescape_raw(text, encoding=terms.dialect.encoding) + b"\n"
+        except ValueError as error:
+            return (), (Violation("text_unreadable", (RAW,), f"{error}", ""),)
+        found = list(
+            frames(
+                lambda offset, size: raw[offset : offset + size],
+                size=len(raw),
+                start=Position(0, 0, 1),
+                columns=terms.columns,
+                dialect=terms.dialect,
+                limits=Limits(max_record_bytes=terms.max_record_bytes),
+            )
+        )
+        records = sum(frame.records for frame in found)
+        if records != 1:
+            what = "no record" if not records else f"{records} records"
+            return (), (Violation("text_unreadable", (RAW,), f"It holds {what}.", ""),)
+        faults = [fault for frame in found for fault in frame.faults]
+        if faults:
+            return (), tuple(self.violation(each.code, (RAW,), each.detail) for each in faults)
+        return next(frame.table.row(0) for frame in found if frame.table.height), ()
+
+
+class TakeBack:
+    """Takes rows back, chunk by chunk.
+
+    Args:
+        terms: Of the load.
+    """
+
+    def __init__(self, terms: Terms) -> None:
+        self._terms = terms
+        self._judge = Judge(terms)
+
+    def chunk(
+        self,
+        state: ChunkState,
+        rows: Sequence[ReturnedRow],
+        *,
+        refused: Sequence[Note],
+        mended: Sequence[Note],
+    ) -> Taken:
+        """Compare, mend and judge the rows of one chunk.
+
+        Args:
+            state: The chunk as recorded.
+            rows: What came back of it, by record.
+            refused: The notes of its refused records.
+            mended: The notes of its mended records.
+        """
+        answers: list[Answer] = []
+        cases: list[_Case] = []
+        originals = self._originals(state, rows, refused, mended)
+        for row in rows:
+            found = self._case(state, row, originals)
+            (answers if isinstance(found, Answer) else cases).append(found)  # type: ignore[arg-type] # one of the two
+        good = self._judged(cases, answers)
+        return self._taken(state, good, answers, refused)
+
+    # -- one row ---------------------------------------------------------------------------
+
+    def _originals(
+        self,
+        state: ChunkState,
+        rows: Sequence[ReturnedRow],
+        refused: Sequence[Note],
+        mended: Sequence[Note],
+    ) -> dict[int, tuple[Reject, Note | None]]:
+        """The rejects that the rows were, by record from 1, and how they were mended before."""
+        wanted = {row.record for row in rows}
+        first = state.chunk.start.record
+        found: dict[int, tuple[Reject, Note | None]] = {
+            reject.record: (reject, None)
+            for reject in self._rejects(state.findings.segment)
+            if reject.record in wanted
+        }
+        for note in refused:
+            found[first + note.record + 1] = refusal(self._terms.load, note, first=first), None
+        held = state.progress.held
+        for note in mended:
+            if held >> note.record & 1:
+                found[first + note.record + 1] = _reject_of(note.body["was"]), note
+        return found
+
+    def _rejects(self, segment: Segment | None) -> Iterator[Reject]:
+        if segment is not None:
+            ref = SegmentRef(segment.name, segment.bytes, segment.sha256, segment.rejects)
+            yield from read_segment(self._terms.segments, ref)
+
+    def _case(
+        self,
+        state: ChunkState,
+        row: ReturnedRow,
+        originals: Mapping[int, tuple[Reject, Note | None]],
+    ) -> "_Case | Answer":
+        known = originals.get(row.record)
+        if row.again:
+            others = ", ".join(map(str, row.again))
+            return Answer(row, "twice", detail=f"row {others} says something else of it")
+        if known is None:
+            return _no_reject(state, row)
+        reject, before = known
+        original = _original(reject, self._terms)
+        if original.cells is None and original.raw is None:
+            return Answer(row, "not_kept", detail="it was too large to be kept; mend the source")
+        opened = open_columns(reject.violations) | self._terms.accept
+        return _Case(row, reject, before, mend(original, row.content, opened=opened), opened)
+
+    # -- verdicts --------------------------------------------------------------------------
+
+    def _judged(self, cases: list[_Case], answers: list[Answer]) -> list[_Case]:
+        """Judge mended records; a code that they get opens its columns for edits that wait."""
+        good: list[_Case] = []
+        for number in range(_ROUNDS):
+            cases = [case for case in cases if self._mended(case, answers)]
+            broken = self._judge_once(cases, good)
+            cases = []
+            for case in broken:
+                if number + 1 < _ROUNDS and self._opened_more(case):
+                    cases.append(case)
+                else:
+                    answers.append(_still_rejected(case))
+        return good
+
+    def _mended(self, case: _Case, answers: list[Answer]) -> bool:
+        """Whether there is a mended record to judge; else its answer is given."""
+        mending = case.mending
+        if mending.spoiled:
+            why = "; ".join(f"{name}: {what}" for name, what in mending.spoiled.items())
+            answers.append(case.answer("spoiled", why, mending.spoiled))
+            return False
+        if not mending.edits:
+            detail = "no column that its codes name was changed" if mending.ignored else ""
+            answers.append(case.answer("unchanged", detail))
+            return False
+        if mending.cells is not None:
+            case.cells = mending.cells
+            return True
+        case.cells, case.violations = self._judge.read(mending.raw or "")
+        if case.violations:
+            answers.append(_still_rejected(case))
+            return False
+        return True
+
+    def _judge_once(self, cases: Sequence[_Case], good: list[_Case]) -> list[_Case]:
+        if not cases:
+            return []
+        mapped = self._judge.map([case.cells for case in cases])
+        verdict = self._judge.judge(mapped)
+        fine = np.flatnonzero(~verdict.rejected)
+        sizes = self._sizes(mapped, fine, cases)
+        broken = []
+        for place, case in enumerate(cases):
+            case.violations = self._judge.violations(verdict, place)
+            if sizes.get(place, 0) > self._terms.room:
+                case.violations = (self._judge.violation("event_too_large", ()),)
+            if case.violations:
+                broken.append(case)
+                continue
+            found = verdict.violations(place, severity=Severity.WARNING)
+            case.warnings = tuple(code for code, _ in found)
+            case.time = _instant(mapped, place)
+            good.append(case)
+        return broken
+
+    def _sizes(self, mapped: Mapped, fine: Any, cases: Sequence[_Case]) -> dict[int, int]:
+        table = mapped.table[fine]
+        encoded = self._judge.encode(table, [cases[place].reject.offset for place in fine])
+        sizes = np.diff(np.asarray(encoded.ends, dtype=np.int64), prepend=-1) - 1
+        return dict(zip(fine.tolist(), sizes.tolist(), strict=True))
+
+    def _opened_more(self, case: _Case) -> bool:
+        more = open_columns(case.violations) - case.opened
+        if not (set(case.mending.ignored) & more or (WHOLE_RECORD in more and case.mending.ignored)):
+            return False
+        case.opened |= more
+        original = _original(case.reject, self._terms)
+        case.mending = mend(original, case.row.content, opened=case.opened)
+        return case.mending.cells is not None
+
+    # -- the chunk -------------------------------------------------------------------------
+
+    def _taken(
+        self,
+        state: ChunkState,
+        good: Sequence[_Case],
+        answers: list[Answer],
+        refused: Sequence[Note],
+    ) -> Taken:
+        first, progress = state.chunk.start.record, state.progress
+        fresh: list[_Case] = []
+        ready: list[int] = []
+        for case in good:
+            record = case.row.record - 1 - first
+            if case.before is not None and _same(case, case.before):
+                ready.append(record)
+            elif case.before is not None and _newly_doubtful(progress, case.before):
+                answers.append(case.answer("in_doubt", _IN_DOUBT))
+                continue
+            else:
+                fresh.append(case)
+            answers.append(case.answer("mended"))
+        notes = [self._note(state, case) for case in fresh]
+        bits = bitmap(note.record for note in notes)
+        gone = tuple(note for note in refused if bits >> note.record & 1)
+        if fresh:
+            findings = self._findings(state, fresh, bits)
+            state = replace(state, progress=progress.reopen(bits), findings=findings)
+        return Taken(
+            state=state,
+            notes=tuple(notes),
+            gone=gone,
+            answers=tuple(answers),
+            records=bits | bitmap(ready),
+            changed=bool(fresh),
+        )
+
+    def _note(self, state: ChunkState, case: _Case) -> Note:
+        record = case.row.record - 1 - state.chunk.start.record
+        reject = case.reject
+        body = {
+            "line": reject.line,
+            "offset": reject.offset,
+            "length": reject.length,
+            "cells": list(case.cells),
+            "was": _reject_json(reject),
+            "doubt": bool(state.progress.doubt >> record & 1),
+            "warnings": list(case.warnings),
+            "run_id": self._terms.run_id,
+        }
+        return Note(state.chunk.chunk_id, record, MENDED, body)
+
+    def _findings(self, state: ChunkState, fresh: Sequence[_Case], bits: int) -> Findings:
+        """What the chunk found, without what is mended, and with what that is warned of."""
+        findings = state.findings
+        rejected = bits & state.progress.rejected
+        codes, segment = Counter(findings.codes), findings.segment
+        if rejected:
+            codes.subtract(_codes_of(case.reject for case in fresh if case.before is None))
+            segment = self._segment(state, rejected)
+        warnings, warned = Counter(findings.warnings), findings.warned
+        for case, before in zip(fresh, self._warned_before(fresh), strict=True):
+            warnings.subtract(before)
+            warnings.update(case.warnings)
+            warned += bool(case.warnings) - bool(before)
+        times = [case.time for case in fresh if case.time]
+        return replace(
+            findings,
+            codes=+codes,
+            warnings=+warnings,
+            warned=max(warned, 0),
+            first_time=min([*times, *_some(findings.first_time)], default=None),
+            last_time=max([*times, *_some(findings.last_time)], default=None),
+            segment=segment,
+        )
+
+    def _warned_before(self, fresh: Sequence[_Case]) -> list[tuple[str, ...]]:
+        """The warnings that each record was counted with: rejected ones with none."""
+        found: list[tuple[str, ...]] = []
+        for case in fresh:
+            if case.before is not None:
+                found.append(tuple(case.before.body["warnings"]))  # type: ignore[arg-type] # ours
+            elif case.reject.stage is Stage.API and case.reject.cells is not None:
+                verdict = self._judge.judge(self._judge.map([case.reject.cells]))
+                each = verdict.violations(0, severity=Severity.WARNING)
+                found.append(tuple(code for code, _ in each))
+            else:
+                found.append(())
+        return found
+
+    def _segment(self, state: ChunkState, without: int) -> Segment | None:
+        """Write the segment again without records that were reopened."""
+        first = state.chunk.start.record
+        left = (
+            reject
+            for reject in self._rejects(state.findings.segment)
+            if not without >> (reject.record - 1 - first) & 1
+        )
+        if state.progress.rejected == without:
+            return None
+        name = f"{state.chunk.chunk_id:08d}-{self._terms.load.fence:06d}.jsonl"
+        ref = write_segment(self._terms.segments, name, left)
+        return Segment(ref.name, ref.bytes, ref.sha256, ref.rejects)
+
+
+_IN_DOUBT: Final = (
+    "an earlier mending of it may have arrived; settle that first: ingest retry --doubt drop RUN"
+)
+
+
+def prepare(terms: Terms, state: ChunkState, mended: Sequence[Note], records: int) -> Prepared:
+    """Give mended records of a chunk, ready to be sent under the ids of their places.
+
+    Args:
+        terms: Of the load.
+        state: The chunk as recorded.
+        mended: Its notes of mended records.
+        records: Which of them, as a bitmap; all of them are held.
+    """
+    judge = Judge(terms)
+    chosen = [note for note in mended if records >> note.record & 1]
+    facts: dict[int, dict[str, Any]] = {note.record: dict(note.body) for note in chosen}
+    mapped = judge.map([facts[note.record]["cells"] for note in chosen])
+    offsets = [facts[note.record]["offset"] for note in chosen]
+    encoded = judge.encode(mapped.table, offsets)
+    made = uuid_series(terms.load.source_id, offsets).to_list()
+    own = mapped.table[EVENT_UUID].to_list() if EVENT_UUID in mapped.table.columns else []
+    for place, note in enumerate(chosen):
+        given = own[place] if own else None
+        facts[note.record]["event_uuid"] = given if given and given.strip() else made[place]
+
+    def describe(record: int) -> dict[str, object]:
+        names = ("line", "offset", "length", "event_uuid", "cells")
+        return {name: facts[record][name] for name in names}
+
+    chunk_id = state.chunk.chunk_id
+    lost = state.progress.intent & records
+    notes = tuple(doubt_note(chunk_id, record, describe(record)) for record in members(lost))
+    payload = Payload(
+        chunk_id=chunk_id,
+        body=encoded.body,
+        ends=encoded.ends,
+        records=[note.record for note in chosen],
+        describe=describe,
+    )
+    return Prepared(replace(state, progress=state.progress.recover()), payload, notes)
+
+
+def refused_by_hand(note: Note, violation: Violation) -> Note:
+    """Give the note of a refusal for a mended record that is given up."""
+    body = {name: note.body[name] for name in ("line", "offset", "length", "cells")}
+    body |= {"code": violation.code, "message": violation.message, "hint": violation.hint}
+    return Note(note.chunk_id, note.record, "refused", body)
+
+
+# -- values ----------------------------------------------------------------------------------
+
+
+def _original(reject: Reject, terms: Terms) -> Original:
+    raw = reject.raw
+    text = None if raw is None else escape_raw(raw, encoding=terms.dialect.encoding)
+    return Original(terms.columns, reject.cells, text, reject.violations)
+
+
+def _no_reject(state: ChunkState, row: ReturnedRow) -> Answer:
+    progress = state.progress
+    bit = 1 << (row.record - 1 - state.chunk.start.record)
+    if progress.delivered & bit:
+        return Answer(row, "already_delivered", detail="it was delivered before, and is not sent again")
+    if progress.held & bit:
+        return Answer(row, "held", detail="it is held; settle it: ingest retry --doubt ... RUN")
+    return Answer(row, "not_rejected", detail="it is not rejected: run the command of its load again")
+
+
+def _still_rejected(case: _Case) -> Answer:
+    codes = ", ".join(dict.fromkeys(each.code for each in case.violations))
+    said = " ".join(dict.fromkeys(each.message for each in case.violations))
+    columns = dict.fromkeys(c for each in case.violations for c in each.columns)
+    return case.answer("still_rejected", f"{codes}: {said}", columns)
+
+
+def _same(case: _Case, before: Note) -> bool:
+    return before.body["cells"] == list(case.cells)
+
+
+def _newly_doubtful(progress: Progress, before: Note) -> bool:
+    """Whether a mended form of it may have arrived."""
+    tried = (progress.doubt | progress.intent) >> before.record & 1
+    return bool(tried) and not before.body["doubt"]
+
+
+def _codes_of(rejects: Iterable[Reject]) -> Counter[str]:
+    """How often codes were counted for rejects: by fault in reading, by record in the rules."""
+    counted: Counter[str] = Counter()
+    for reject in rejects:
+        codes = [each.code for each in reject.violations]
+        if reject.stage is Stage.READING:
+            counted.update(codes)
+        elif reject.stage is Stage.RULES:
+            counted.update(set(codes))
+    return counted
+
+
+def _some(value: str | None) -> list[str]:
+    return [] if value is None else [value]
+
+
+def _instant(mapped: Mapped, place: int) -> str | None:
+    if mapped.times is None or mapped.times[place] is None:
+        return None
+    return str(mapped.times[place].strftime("%Y-%m-%dT%H:%M:%S.%fZ"))
+
+
+def _reject_json(reject: Reject) -> dict[str, Any]:
+    raw = reject.raw
+    return {
+        "reject_id": reject.reject_id,
+        "record": reject.record,
+        "line": reject.line,
+        "offset": reject.offset,
+        "length": reject.length,
+        "stage": reject.stage.value,
+        "violations": [[v.code, list(v.columns), v.message, v.hint] for v in reject.violations],
+        "cells": None if reject.cells is None else list(reject.cells),
+        "raw": None if raw is None else base64.b64encode(raw).decode("ascii"),
+    }
+
+
+def _reject_of(body: Any) -> Reject:
+    raw, cells = body["raw"], body["cells"]
+    return Reject(
+        **{name: body[name] for name in ("reject_id", "record", "line", "offset", "length")},
+        stage=Stage(body["stage"]),
+        violations=tuple(Violation(c, tuple(cols), m, h) for c, cols, m, h in body["violations"]),
+        cells=None if cells is None else tuple(cells),
+        raw=None if raw is None else base64.b64decode(raw),
+    )

@@ -69,7 +69,7 @@ _PHASES = ("connect", "read", "write", "pool")
 
 async def ours(sink: Sink, stack: AsyncExitStack) -> Send:
     """The client of `ingest`, whole: deadline, caps, and the answer as a value."""
-    route = route_to(address_of(sink.url), Endpoint.BULK, key="k", context=sink.context)
+    route = route_to(address_of(sink.url), Endpoint.BULK, key="benchmark-key", context=sink.context)
     client = await stack.enter_async_context(Client(route))
 
     async def send() -> int:

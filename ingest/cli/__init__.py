@@ -62,7 +62,10 @@ def run(context: click.Context, /, **typed: Any) -> None:
 @together(INPUTS, READING, MAPPING, RULES, DESTINATION, PLAN, PLACES, OUTPUT)
 @click.pass_context
 def check(context: click.Context, /, **typed: Any) -> None:
-    """Do everything that run does, up to the socket: rejects, reports, plan. Sends nothing."""
+    """Judge everything as run does; send nothing.
+
+    It does all that run does, up to the socket: rejects, reports, plan, calls and duration.
+    """
     from ingest.pipeline.run import check_command  # noqa: PLC0415 - see the module's docstring
 
     config = _config(context, typed, sends=False)
@@ -73,7 +76,10 @@ def check(context: click.Context, /, **typed: Any) -> None:
 @click.argument("which", required=False, metavar="[RUN or SOURCE]")
 @together(STATE, JSON)
 def status(which: str | None, *, state: str | None, as_json: bool) -> None:
-    """Show loads and runs, what is left of them, and why one stopped."""
+    """Show loads and runs, and what is left.
+
+    The newest first; why a run stopped stands behind it.
+    """
     from ingest.cli.status import show  # noqa: PLC0415 - see the module's docstring
 
     click.echo(show(which, state=state, as_json=as_json))
@@ -83,7 +89,10 @@ def status(which: str | None, *, state: str | None, as_json: bool) -> None:
 @together(INPUTS, READING, MAPPING, RULES, DESTINATION, SENDING, PLAN, PLACES, OUTPUT)
 @click.pass_context
 def doctor(context: click.Context, /, **typed: Any) -> None:
-    """Show the settings in effect, where each came from, and whether all is well. Sends nothing."""
+    """Show settings, where they come from, and health.
+
+    Sends nothing.
+    """
     from ingest.cli.doctor import as_json, as_text, examine  # noqa: PLC0415 - see the docstring
 
     found = examine(context, typed)
@@ -126,19 +135,28 @@ def doctor(context: click.Context, /, **typed: Any) -> None:
     help="Makes the faults fall the same way again.",
 )
 @click.option(
-    "--identity", type=click.Choice(["strict", "page"]), default="strict", show_default=True
+    "--identity",
+    type=click.Choice(["strict", "page"]),
+    default="strict",
+    show_default=True,
+    help="strict: every event needs a person; page: an event name alone will do.",
 )
 def sandbox(**typed: Any) -> None:
-    """Run a stand-in of the event API on this machine until interrupted."""
+    """Run a stand-in of the API on this machine."""
     from pathlib import Path  # noqa: PLC0415 - see the module's docstring
 
     from ingest.sandbox import SandboxError, SandboxOptions, run_forever  # noqa: PLC0415 - likewise
 
     store = Path(typed.pop("store")) if typed["store"] else typed.pop("store")
     try:
-        run_forever(SandboxOptions(store=store, **typed), announce=click.echo)
+        run_forever(SandboxOptions(store=store, **typed), announce=_announce)
     except SandboxError as error:
         raise UsageError(error.message, hint=error.hint, code="sandbox_failed") from error
+
+
+def _announce(url: str) -> None:
+    click.echo(url)
+    click.echo(f"try it: INGEST_API_KEY=any-key ingest run FILE --url {url}", err=True)
 
 
 def _config(context: click.Context, typed: dict[str, Any], *, sends: bool) -> Any:
@@ -170,7 +188,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _run(arguments: list[str]) -> int:
-    as_json = "--json" in arguments
+    as_json = "--json" in arguments or os.environ.get("INGEST_JSON", "") in {"1", "true", "yes"}
     try:
         code = group.main(arguments, prog_name="ingest", standalone_mode=False)
     except click.exceptions.Exit as ended:
@@ -180,7 +198,8 @@ def _run(arguments: list[str]) -> int:
     except IngestError as error:
         code = _fail(error, as_json=as_json)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted; nothing is lost, run the same command again", err=True)
+        # A run that sends has its own way to end; here nothing was sent.
+        click.echo("stopped; nothing was sent", err=True)
         code = _INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output went away; what was recorded is recorded.
@@ -194,10 +213,9 @@ def _run(arguments: list[str]) -> int:
 
 
 def _refuse(error: click.ClickException, *, as_json: bool) -> int:
-    if as_json:
-        return _fail(UsageError(error.format_message(), code="usage"), as_json=True)
-    error.show()
-    return UsageError.exit_code
+    context = getattr(error, "ctx", None)
+    hint = f"{context.command_path} --help" if context else "ingest --help"
+    return _fail(UsageError(error.format_message(), hint=hint, code="usage"), as_json=as_json)
 
 
 def _fail(error: IngestError, *, as_json: bool) -> int:

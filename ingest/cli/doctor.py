@@ -29,7 +29,7 @@ def examine(context: click.Context, typed: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "version": __version__,
         "python": platform.python_version(),
-        "settings": _settings(typed, found),
+        "settings": _settings(context, typed, found),
         "destination": {
             "origin": config.destination.origin,
             "account": config.destination.account,
@@ -41,11 +41,17 @@ def examine(context: click.Context, typed: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _settings(typed: Mapping[str, Any], found: Effective) -> dict[str, dict[str, Any]]:
+def _settings(
+    context: click.Context, typed: Mapping[str, Any], found: Effective
+) -> dict[str, dict[str, Any]]:
     values = {name: getattr(found.settings, name, typed.get(name)) for name in typed}
+    flags = {str(one.name): one.opts[0] for one in context.command.params if one.opts}
     return {
-        name: {"value": _shown(value), "from": found.origins.get(name, "default")}
-        for name, value in sorted(values.items())
+        flags[name].removeprefix("--").replace("-", "_"): {
+            "value": _shown(value),
+            "from": found.origins.get(name, "default"),
+        }
+        for name, value in sorted(values.items(), key=lambda item: flags[item[0]])
         if name not in _NOT_SETTINGS
     }
 

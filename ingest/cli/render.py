@@ -7,8 +7,6 @@ from typing import Any
 from ingest.core.figures import duration
 from ingest.errors import IngestError
 
-_CODES_SHOWN = 12
-
 
 def as_json(summary: Mapping[str, Any]) -> str:
     """Give the one object that `--json` prints."""
@@ -20,8 +18,8 @@ def as_text(summary: Mapping[str, Any], *, sends: bool) -> str:
     lines = [_headline(summary, sends=sends)]
     if summary["sources"]:
         lines += _ends(summary, sends=sends)
-    lines += _codes("rejected or refused for", summary["codes"])
-    lines += _codes("sent with a warning of" if sends else "a warning of", summary["warnings"])
+    lines += _codes("why (a record may have several reasons):", summary["codes"])
+    lines += _codes("warnings:", summary["warnings"])
     lines += _sources(summary)
     lines += _reports(summary)
     return "\n".join(lines)
@@ -36,40 +34,40 @@ def error_text(error: IngestError) -> str:
 def _headline(summary: Mapping[str, Any], *, sends: bool) -> str:
     what = "run" if sends else "check"
     took = duration(summary["duration_s"])
-    return f"{what} {summary['run_id']}: {summary['status']} in {took} (exit code {summary['exit_code']})"
+    status = summary["status"]
+    if status == "complete" and not all(source["complete"] for source in summary["sources"]):
+        status = "complete so far" if sends else "complete"
+    return f"{what} {summary['run_id']}: {status} in {took} (exit code {summary['exit_code']})"
 
 
 def _ends(summary: Mapping[str, Any], *, sends: bool) -> list[str]:
     records, marks = summary["records"], summary["of_which"]
-    rows = [
-        (records["read"], "records read"),
-        (records["delivered"], "accepted by Blueshift"),
-        (records["rejected"], "rejected by our check"),
-        (records["refused"], "refused by Blueshift"),
-        (records["unsent"], "not sent" if sends else "would be sent"),
-        (marks["in_doubt"], "in doubt: may have arrived twice, same event_uuid (see doubt.csv)"),
-        (marks["held"], "held until you decide"),
-        (marks["warned"], "with a warning"),
+    api = "the sandbox" if summary["destination"]["origin"] == "sandbox" else "Blueshift"
+    rows = [(records["read"], "records read", True)]
+    if sends:
+        rows += [(records["delivered"], f"accepted by {api}", True)]
+    rows += [(records["rejected"], "rejected by our check", True)]
+    if sends:
+        rows += [
+            (records["refused"], f"refused by {api}", True),
+            (records["unsent"], "not sent", True),
+        ]
+    else:
+        rows += [(records["unsent"], "would be sent", True)]
+    rows += [
+        (marks["in_doubt"], "in doubt: may have arrived twice, same event_uuid (doubt.csv)", False),
+        (marks["held"], "held until you decide: ingest retry --doubt", False),
+        (marks["warned"], "with a warning", False),
     ]
-    optional = {
-        "held until you decide",
-        "in doubt: may have arrived twice, same event_uuid (see doubt.csv)",
-    }
-    if not sends:
-        optional |= {"accepted by Blueshift", "refused by Blueshift"}
-    width = max(len(f"{count:,}") for count, _ in rows)
-    return [f"  {count:>{width},}  {text}" for count, text in rows if count or text not in optional]
+    width = max(len(f"{count:,}") for count, _, _ in rows)
+    return [f"  {count:>{width},}  {text}" for count, text, always in rows if count or always]
 
 
 def _codes(title: str, codes: Mapping[str, int]) -> list[str]:
     if not codes:
         return []
-    shown = list(codes.items())[:_CODES_SHOWN]
-    width = max(len(f"{count:,}") for _, count in shown)
-    lines = [f"{title}:", *(f"  {count:>{width},}  {code}" for code, count in shown)]
-    if len(codes) > _CODES_SHOWN:
-        lines.append(f"  ... and {len(codes) - _CODES_SHOWN} more codes")
-    return lines
+    width = max(len(f"{count:,}") for count in codes.values())
+    return [title, *(f"  {count:>{width},}  {code}" for code, count in codes.items())]
 
 
 def _sources(summary: Mapping[str, Any]) -> list[str]:

@@ -12,6 +12,7 @@ from ingest.errors import UsageError
 from ingest.pipeline.summary import SourceResult
 
 _RUNS_SHOWN = 10
+_LOADS_SHOWN = 20
 
 
 def show(which: str | None, *, state: str | None, as_json: bool) -> str:
@@ -34,7 +35,7 @@ def _body(store: Store, which: str | None) -> dict[str, Any]:
     if which is not None:
         runs, loads = _chosen(store, which)
     return {
-        "loads": [_load(store, load) for load in loads],
+        "loads": [_load(store, load) for load in loads[::-1]],
         "runs": [_run(run) for run in runs[:_RUNS_SHOWN]],
     }
 
@@ -80,18 +81,20 @@ def _run(run: RunRow) -> dict[str, Any]:
 
 def _text(body: dict[str, Any]) -> str:
     lines = []
-    for load in body["loads"]:
+    if len(body["loads"]) > _LOADS_SHOWN:
+        lines.append(f"the last {_LOADS_SHOWN} of {len(body['loads']):,} loads (--json: all):")
+    for load in body["loads"][:_LOADS_SHOWN]:
         records, marks = load["records"], load["of_which"]
         state = "complete" if load["complete"] else "not complete"
         name = f" as {load['name']}" if load["name"] else ""
-        lines.append(f"{load['path']}{name} -> {load['origin']} ({load['account']}): {state}")
+        path = "standard input" if "/spool/stdin-" in load["path"] else load["path"]
+        lines.append(f"{path}{name} -> {load['origin']} ({load['account']}): {state}")
         lines.append(
             f"  {records['read']:,} read = {records['delivered']:,} delivered"
             f" + {records['rejected']:,} rejected + {records['refused']:,} refused"
             f" + {records['unsent']:,} not sent; {marks['in_doubt']:,} in doubt"
         )
-        if not load["complete"]:
-            left = load["bytes"] - load["bytes_done"]
+        if left := load["bytes"] - load["bytes_done"]:
             lines.append(f"  {left:,} of {load['bytes']:,} bytes not read yet")
     lines.append("runs:")
     lines += [

@@ -11,7 +11,7 @@ from pathlib import Path
 import platformdirs
 
 from ingest.config.reading import Reading
-from ingest.core.address import Address, Endpoint, Region, address_of
+from ingest.core.address import Address, Endpoint, Region, address_of, authorization_of
 from ingest.core.batching import MAX_EVENTS
 from ingest.core.gates import Allowance
 from ingest.core.load import Destination
@@ -171,6 +171,7 @@ def resolve(settings: Settings, *, environ: Mapping[str, str], sends: bool) -> R
     Raises:
         UsageError: A setting does not fit; the message names the flag.
     """
+    _alone(settings)
     address = None if settings.sandbox else _address(settings)
     origin = address.origin if address else SANDBOX_ORIGIN
     account = settings.account or (SANDBOX_ORIGIN if settings.sandbox else "default")
@@ -185,7 +186,7 @@ def resolve(settings: Settings, *, environ: Mapping[str, str], sends: bool) -> R
         destination=Destination(origin=origin, account=_account(account)),
         address=address,
         endpoint=endpoint,
-        key=_key(settings, environ) if sends else None,
+        key=_checked(_key(settings, environ)) if sends else None,
         rekey=settings.rekey,
         rate=_rate(settings),
         concurrency=_concurrency(settings.concurrency),
@@ -203,6 +204,16 @@ def resolve(settings: Settings, *, environ: Mapping[str, str], sends: bool) -> R
         rejects_ok=_rejects_ok(settings),
         quiet=settings.quiet,
     )
+
+
+def _alone(settings: Settings) -> None:
+    other = "--url" if settings.url else "--region" if settings.region else None
+    if settings.sandbox and other:
+        raise UsageError(
+            f"--sandbox and {other} both say where to send",
+            hint="leave one out",
+            code="address_twice",
+        )
 
 
 def _address(settings: Settings) -> Address:
@@ -240,6 +251,11 @@ def _key(settings: Settings, environ: Mapping[str, str]) -> str:
             ),
             code="key_missing",
         )
+    return key
+
+
+def _checked(key: str) -> str:
+    authorization_of(key)  # refuses what could not stand in a header
     return key
 
 

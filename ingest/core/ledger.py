@@ -239,9 +239,7 @@ class Progress:
             held=self.held | records,
         )
 
-    def decide(
-        self, records: int, end: Literal["pending", "delivered", "refused"]
-    ) -> "Progress":
+    def decide(self, records: int, end: Literal["pending", "delivered", "refused"]) -> "Progress":
         """Give held records the end that somebody decided on.
 
         Raises:

@@ -15,7 +15,8 @@ The rules, in the order in which they are asked:
    a 5xx leaves the outcome unknown.
 
 An unknown outcome is tried again with the same event_uuids, in a budget of time, then parked: never
-delivered, never refused. Waits use full jitter: `jitter * min(cap_s, base_s * 2 ** (attempt - 1))`
+delivered, never refused. A 409 after it says that the events are there: a single one is delivered,
+a batch goes again singly. Waits use full jitter: `jitter * min(cap_s, base_s * 2 ** (attempt - 1))`
 seconds, and are never below a Retry-After (as far as `retry_after_cap_s`).
 """
 
@@ -30,6 +31,9 @@ from ingest.core.words import escaped, object_of, words_of
 
 _OK = 200
 _TOO_FAST = 429
+_CONFLICT = 409
+_BROKEN = 500
+_BUSY = frozenset({502, 503, 504})  # whatever was sent
 
 
 class Failure(StrEnum):
@@ -210,6 +214,8 @@ class Decision:
         wait_s: Seconds to wait first; 0 unless `act` is RETRY or HOLD_ALL.
         stop: Why the run ends; None unless `act` is STOP.
         message: The server's words on a refusal, escaped and capped; for reports.
+        blames: On PARK: the server answered, and its answer speaks of these events rather than of
+            its own state.
     """
 
     act: Act
@@ -218,6 +224,7 @@ class Decision:
     wait_s: float = 0.0
     stop: Stop | None = None
     message: str = ""
+    blames: bool = False
 
     def __post_init__(self) -> None:
         if (self.act is Act.STOP) != (self.stop is not None):
@@ -234,6 +241,7 @@ def decide(  # noqa: C901, PLR0911 - one line for each meaning: read it as a tab
     jitter: float,
     after_unknown: bool,
     now_wall_s: float,
+    queued_s: float = 0.0,
 ) -> Decision:
     """What to do after an attempt. Total: every reply has a decision.
 
@@ -242,6 +250,8 @@ def decide(  # noqa: C901, PLR0911 - one line for each meaning: read it as a tab
         events: Events in the request, at least 1.
         attempt: Counted from 1 for this batch.
         waited_s: Monotonic seconds since the batch's first attempt began.
+        queued_s: Of these, seconds in which the account's limit kept it waiting: no fault of the
+            batch, they count against `hold_budget_s` only.
         policy: Waits and budgets.
         jitter: A random number in [0, 1).
         after_unknown: An earlier attempt with these events had `doubt`.
@@ -250,7 +260,15 @@ def decide(  # noqa: C901, PLR0911 - one line for each meaning: read it as a tab
     meaning = meaning_of(reply)
     note = describe(reply, meaning=meaning, events=events)
     asked_s = retry_after_s(reply.retry_after, now_wall_s=now_wall_s)
-    backoff = _Backoff(policy, attempt=attempt, waited_s=waited_s, jitter=jitter, asked_s=asked_s)
+    backoff = _Backoff(
+        policy,
+        attempt=attempt,
+        waited_s=waited_s,
+        queued_s=queued_s,
+        jitter=jitter,
+        asked_s=asked_s,
+        blames=_blames(reply),
+    )
     lost = not reply.complete and _may_be_taken(reply)
     match meaning:
         case Meaning.DELIVERED:
@@ -269,6 +287,8 @@ def decide(  # noqa: C901, PLR0911 - one line for each meaning: read it as a tab
             return backoff.hold(note=note, doubt=lost)
         case Meaning.CONFLICT if events == 1 and after_unknown:
             return Decision(Act.DELIVERED, doubt=True, note=note)
+        case Meaning.CONFLICT if after_unknown:  # some were taken: each one's answer tells which
+            return Decision(Act.NARROW, doubt=True, note=note)
         case Meaning.CONFLICT | Meaning.LATER:
             return backoff.again(note=note, doubt=False)
         case Meaning.UNKNOWN:
@@ -295,6 +315,11 @@ def _meaning_of_failure(failure: Failure, status: int | None) -> Meaning:
 
 def _may_be_taken(reply: Reply) -> bool:
     return reply.failure is not None and reply.failure.seen
+
+
+def _blames(reply: Reply) -> bool:
+    status = reply.status or 0
+    return reply.complete and (status == _CONFLICT or (status >= _BROKEN and status not in _BUSY))
 
 
 def _judge_ok(body: bytes) -> Meaning:
@@ -325,13 +350,15 @@ class _Backoff:
     policy: RetryPolicy
     attempt: int
     waited_s: float
+    queued_s: float
     jitter: float
     asked_s: float | None
+    blames: bool
 
     def again(self, *, note: str, doubt: bool) -> Decision:
         wait_s = max(self.jitter * self._ceiling_s, self._floor_s)
-        if self.waited_s + wait_s > self.policy.budget_s:
-            return Decision(Act.PARK, doubt=doubt, note=note)
+        if self.waited_s - self.queued_s + wait_s > self.policy.budget_s:
+            return Decision(Act.PARK, doubt=doubt, note=note, blames=self.blames)
         return Decision(Act.RETRY, doubt=doubt, note=note, wait_s=wait_s)
 
     def hold(self, *, note: str, doubt: bool) -> Decision:

@@ -50,7 +50,9 @@ class Tempo:
 
     @property
     def window_s(self) -> float:
-        """Seconds of the window, guard included."""
+        """Seconds of the window, guard included; a second where there is no limit."""
+        if not self.limited:
+            return 1.0 + self.guard_s
         return self.count / self.rate + self.guard_s
 
     def ready_s(self, *, due_s: float, oldest_s: float, now_s: float) -> float:

@@ -90,7 +90,7 @@ class Display:
             if self._bar is not None:
                 self._bar.write(line, file=self._stream)
             else:
-                print(line, file=self._stream, flush=True)  # noqa: T201 - this is the display
+                print(line, file=self._stream, flush=True)
 
     def end(self) -> None:
         """End the bar."""

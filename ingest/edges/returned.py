@@ -14,7 +14,7 @@ import re
 import sqlite3
 import warnings
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -40,6 +40,15 @@ _MOST_UNPACKED: Final = 4 << 30
 _HEADER_ROWS: Final = 20  # of a workbook: people put titles above a table
 _PRECISE: Final = 10**15  # a double keeps 15 digits whatever they are
 _BATCH: Final = 1000
+_SHOWN: Final = 20  # rows of each outcome that are named at once
+_TABLES: Final = (
+    "CREATE TABLE row (prefix INT, record INT, place INT, id TEXT, body TEXT)",
+    """CREATE TABLE answer (
+        place INT, prefix INT, record INT, id TEXT, outcome TEXT, columns TEXT, ignored TEXT,
+        restored INT, detail TEXT
+    )""",
+    "CREATE TABLE trouble (place INT, id TEXT, what TEXT)",
+)
 _SEP_LINE: Final = re.compile(r'"?sep=(.)"?\r?\n?')
 _X_ESCAPED: Final = re.compile("_x([0-9A-Fa-f]{4})_")
 _MARKS: Final = {
@@ -50,27 +59,13 @@ _MARKS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
-    """A row that cannot be matched or read.
-
-    Args:
-        place: Its row in the file, from 1, as a spreadsheet counts.
-        what: What is wrong, for a person.
-        reject_id: As it stands there, safe to show; empty where there is none.
-    """
-
-    place: int
-    what: str
-    reject_id: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class ReturnedRow:
     """One row that came back.
 
     Args:
         place: Its row in the file, from 1, as a spreadsheet counts.
         reject_id: Its key.
+        prefix: Of its source's reject ids.
         record: Counted from 1 in its source.
         content: What came back of it.
         again: Other rows of the same key that say something else; then none of them holds.
@@ -78,6 +73,7 @@ class ReturnedRow:
 
     place: int
     reject_id: str
+    prefix: int
     record: int
     content: Returned
     again: tuple[int, ...] = ()
@@ -109,6 +105,10 @@ class ReturnedFile:
     Args:
         path: As typed.
 
+    Attributes:
+        rows: Rows that are not empty.
+        trouble: What is wrong with the first row that cannot be matched; empty without.
+
     Raises:
         UsageError: It cannot be read, or is no reject report.
     """
@@ -116,14 +116,13 @@ class ReturnedFile:
     def __init__(self, path: str) -> None:
         self.path = path
         self.rows = 0
-        self.troubles: list[Trouble] = []
+        self.trouble = ""
         self.columns: tuple[str, ...] = ()
         # Without a name: a private file that is gone with the process.
         self._rows = sqlite3.connect("")
         self._rows.execute("PRAGMA journal_mode=OFF")
-        self._rows.execute(
-            "CREATE TABLE row (prefix INT, record INT, place INT, id TEXT, body TEXT)"
-        )
+        for table in _TABLES:
+            self._rows.execute(table)
         try:
             self._take_all()
         except BaseException:
@@ -164,7 +163,62 @@ class ReturnedFile:
         for record, rows in groupby(found, key=lambda row: row[0]):
             (_, place, key, body), *rest = rows
             again = tuple(row[1] for row in rest if row[3] != body)
-            yield ReturnedRow(place, key, record, _content(json.loads(body)), again)
+            yield ReturnedRow(place, key, prefix, record, _content(json.loads(body)), again)
+
+    # -- answers ---------------------------------------------------------------------------
+
+    def answer(self, answers: Iterable[tuple[int | str, ...]]) -> None:
+        """Keep what became of rows.
+
+        Args:
+            answers: Place, prefix, record, reject id, outcome, columns, columns not taken, cells
+                restored, detail.
+        """
+        self._rows.executemany(f"INSERT INTO answer VALUES ({','.join('?' * 9)})", answers)  # noqa: S608 - marks only
+
+    def answered(self, prefix: int, first: int, stop: int, outcome: str) -> list[int]:
+        """Give the records, of those from `first` to `stop`, that were answered so."""
+        found = self._rows.execute(
+            "SELECT DISTINCT record FROM answer"
+            " WHERE prefix=? AND record>=? AND record<? AND outcome=? ORDER BY 1",
+            (prefix, first, stop, outcome),
+        )
+        return [record for (record,) in found]
+
+    def amend(self, prefix: int, record: int, outcome: str) -> None:
+        """Answer otherwise for the rows of a record."""
+        self._rows.execute(
+            "UPDATE answer SET outcome=? WHERE prefix=? AND record=?", (outcome, prefix, record)
+        )
+
+    def answers(self) -> Iterator[tuple[Any, ...]]:
+        """Yield what became of each row, in the order of the file.
+
+        Yields:
+            Place, reject id, record, outcome, columns, columns not taken, cells restored, detail.
+        """
+        return iter(
+            self._rows.execute(
+                "SELECT place, id, record, outcome, columns, ignored, restored, detail FROM answer"
+                " UNION ALL SELECT place, id, NULL, 'unreadable', '', '', 0, what FROM trouble"
+                " UNION ALL SELECT place, id, record, 'not_looked_at', '', '', 0, '' FROM row"
+                " WHERE (prefix, record) NOT IN (SELECT prefix, record FROM answer) ORDER BY 1"
+            )
+        )
+
+    def outcomes(self) -> dict[str, tuple[int, list[int]]]:
+        """By outcome: how many rows met it, and the first of them."""
+        found: dict[str, tuple[int, list[int]]] = {}
+        for place, _, _, outcome, *_ in self.answers():
+            count, places = found.get(outcome, (0, []))
+            found[outcome] = count + 1, [*places, place] if count < _SHOWN else places
+        return found
+
+    @property
+    def restored(self) -> int:
+        """Cells that a spreadsheet changed, and that were restored."""
+        (count,) = self._rows.execute("SELECT coalesce(sum(restored), 0) FROM answer").fetchone()
+        return int(count)
 
     # -- reading ---------------------------------------------------------------------------
 
@@ -179,6 +233,7 @@ class ReturnedFile:
                     batch = []
             self._keep(batch)
         self._rows.execute("CREATE INDEX by_record ON row (prefix, record, place)")
+        self._rows.execute("CREATE INDEX by_answer ON answer (prefix, record)")
 
     def _keep(self, batch: list[tuple[Any, ...]]) -> None:
         self._rows.executemany("INSERT INTO row VALUES (?, ?, ?, ?, ?)", batch)
@@ -191,16 +246,14 @@ class ReturnedFile:
             return
         self.rows += 1
         shown = printable(key, most=40)
-        if line.trouble:
-            self.troubles.append(Trouble(line.place, line.trouble, shown))
-            return
-        if not key:
-            self.troubles.append(Trouble(line.place, f"there is no {ID}"))
-            return
         try:
+            if line.trouble or not key:
+                raise ValueError(line.trouble or f"there is no {ID}")  # noqa: TRY301 - one way out
             known = parse_reject_id(unguard(key))
         except ValueError as error:
-            self.troubles.append(Trouble(line.place, printable(str(error)), shown))
+            what = printable(str(error))
+            self.trouble = self.trouble or what
+            self._rows.execute("INSERT INTO trouble VALUES (?, ?, ?)", (line.place, shown, what))
             return
         body = _body(line, exact=exact, guarded=guarded)
         yield known.prefix, known.record, line.place, key, body

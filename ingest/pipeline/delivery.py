@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from ingest.core.batching import Wrapper
+from ingest.core.figures import duration
 from ingest.core.gates import Allowance, Refusals
 from ingest.core.ledger import Counts, Receipt, ranges
 from ingest.core.load import Note
@@ -121,7 +122,11 @@ class Traffic:
     delivered: int = 0
     refused: int = 0
     last_note: str = ""
-    waiting: str = ""
+
+    @property
+    def answered(self) -> bool:
+        """Whether the API has taken the key: some answer was neither 401 nor 403."""
+        return any(status.isdigit() and status not in {"401", "403"} for status in self.status)
 
 
 class Delivery:
@@ -176,6 +181,8 @@ class Delivery:
         # closes connections that idle.
         self._near = asyncio.Semaphore(max(int(min(terms.rate, _MOST_NEAR)), 1))
         self._canary = True
+        self._refused_with = ""
+        self._complained = False
 
     # -- the run of one load ---------------------------------------------------------------
 
@@ -444,7 +451,12 @@ class Delivery:
         if decision.act is Act.HOLD_ALL:
             self._pacer.refused(sent_s=attempt.sent_s, wait_s=decision.wait_s)
             self._tell(f"waiting {decision.wait_s:.0f} s: {decision.note}")
-        elif not await self._stop.sleep(decision.wait_s):
+            return
+        if not self._complained:
+            self._complained = True
+            budget_s = self._policy().budget_s
+            self._tell(f"{decision.note}; trying again for up to {duration(budget_s)}")
+        if not await self._stop.sleep(decision.wait_s):
             raise _WithdrawnError
 
     async def _act(
@@ -486,6 +498,7 @@ class Delivery:
 
     def _refuse(self, batch: Batch, decision: Decision, *, doubt: bool) -> None:
         words = decision.message or decision.note
+        self._refused_with = decision.note
         violation = Violation(
             code=self._terms.refused.code,
             columns=(),
@@ -495,7 +508,7 @@ class Delivery:
         notes = [batch.refusal_note(violation), *(batch.doubt_notes() if doubt else [])]
         self._refusals.refused(_Refusal(batch, doubt=doubt, notes=notes))
         if self._refusals.too_many:
-            self._stop.ask(_too_many_refused(decision.note))
+            self._stop.ask(_too_many_refused(self._refused_with))
             return
         self._settle_refusals()
 
@@ -509,7 +522,7 @@ class Delivery:
 
     def _judge_canary(self) -> None:
         if self._refusals.canary_died and not self._stop.asked:
-            self._stop.ask(_canary_died(self.traffic.last_note))
+            self._stop.ask(_canary_died(self._refused_with))
         else:
             self._settle_refusals()
 

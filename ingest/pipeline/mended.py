@@ -8,7 +8,7 @@ the file, and the same file, given again, is compared with what was rejected at 
 import base64
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -366,7 +366,9 @@ class TakeBack:
 
     def _opened_more(self, case: _Case) -> bool:
         more = open_columns(case.violations) - case.opened
-        if not (set(case.mending.ignored) & more or (WHOLE_RECORD in more and case.mending.ignored)):
+        if not (
+            set(case.mending.ignored) & more or (WHOLE_RECORD in more and case.mending.ignored)
+        ):
             return False
         case.opened |= more
         original = _original(case.reject, self._terms)
@@ -394,7 +396,7 @@ class TakeBack:
                 continue
             else:
                 fresh.append(case)
-            answers.append(case.answer("mended"))
+            answers.append(case.answer(MENDED))
         notes = [self._note(state, case) for case in fresh]
         bits = bitmap(note.record for note in notes)
         gone = tuple(note for note in refused if bits >> note.record & 1)
@@ -541,10 +543,14 @@ def _no_reject(state: ChunkState, row: ReturnedRow) -> Answer:
     progress = state.progress
     bit = 1 << (row.record - 1 - state.chunk.start.record)
     if progress.delivered & bit:
-        return Answer(row, "already_delivered", detail="it was delivered before, and is not sent again")
+        return Answer(
+            row, "already_delivered", detail="it was delivered before, and is not sent again"
+        )
     if progress.held & bit:
         return Answer(row, "held", detail="it is held; settle it: ingest retry --doubt ... RUN")
-    return Answer(row, "not_rejected", detail="it is not rejected: run the command of its load again")
+    return Answer(
+        row, "not_rejected", detail="it is not rejected: run the command of its load again"
+    )
 
 
 def _still_rejected(case: _Case) -> Answer:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ingest.core.batching import Span, Wrapper, body_of, cut, halves, singles
-from ingest.core.ledger import Receipt, bitmap
+from ingest.core.ledger import Progress, Receipt, bitmap
 from ingest.core.load import ChunkState, Note
 from ingest.core.model import Violation
 
@@ -22,6 +22,7 @@ class Payload:
         ends: Where each object ends in `body`.
         records: The record of the chunk that each object is; ascending.
         describe: What reports need of a record.
+        before: How far the chunk had come when this run took it up.
     """
 
     chunk_id: int
@@ -29,6 +30,7 @@ class Payload:
     ends: Sequence[int]
     records: Sequence[int]
     describe: Describe
+    before: Progress = Progress(0)  # noqa: RUF009 - an immutable value
 
     def batches(
         self, *, wrapper: Wrapper, max_events: int, max_bytes: int, alone: int
@@ -95,6 +97,18 @@ class Batch:
     def records(self) -> Sequence[int]:
         """Its records within the chunk."""
         return self.payload.records[self.span[0] : self.span[1]]
+
+    @property
+    def doubted(self) -> bool:
+        """Whether each of its records had an attempt of unknown outcome in an earlier run."""
+        doubt = self.payload.before.doubt
+        return bool(doubt) and not self.payload.bits(self.span) & ~doubt
+
+    @property
+    def parked_before(self) -> bool:
+        """Whether one of its records was parked in an earlier run."""
+        parked = self.payload.before.parked
+        return bool(parked) and bool(self.payload.bits(self.span) & parked)
 
     def halves(self) -> Iterator["Batch"]:
         """Yield its two halves."""

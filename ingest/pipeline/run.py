@@ -1,6 +1,7 @@
 """A run from its first look at the sources to its summary."""
 
 import asyncio
+import errno
 import math
 import os
 import random
@@ -50,6 +51,7 @@ from ingest.pipeline.sources import (
     Found,
     Opened,
     Refused,
+    RuleBook,
     RuleBooks,
     check_config,
     find,
@@ -87,6 +89,7 @@ class _Run:
     url: str | None = None
     bad: list[dict[str, str]] = field(default_factory=list)
     seen: set[UUID] = field(default_factory=set)
+    more: dict[str, Any] = field(default_factory=dict)
     left_s: float | None = None
 
     def skip(self, sources: Sequence[Refused]) -> None:
@@ -119,12 +122,14 @@ def run_command(config: RunConfig, *, as_json: bool) -> dict[str, Any]:
             opened(config, run.books, spool=spool, run_id=run.run_id)
         )
         run.skip(bad)
-        report_directory(config.report_dir)
-        store = stack.enter_context(Store(config.state))
+        _prove(config.report_dir)
+        store = stack.enter_context(_store(config.state))
         if config.key is not None:
             store.vouch(config.destination, config.key, rekey=config.rekey)
         stack.callback(run.display.end)
         error = asyncio.run(_send_all(run, sources, store))
+        if config.key is not None and run.traffic.answered:
+            store.tie(config.destination, config.key)
         return _conclude(run, store, error)
 
 
@@ -141,7 +146,7 @@ def check_command(config: RunConfig, *, as_json: bool) -> dict[str, Any]:
             opened(config, run.books, spool=spool, run_id=run.run_id)
         )
         run.skip(bad)
-        report_directory(config.report_dir)
+        _prove(config.report_dir)
         stack.callback(run.display.end)
         plan = Plan(config)
         for number, source in enumerate(sources, start=1):
@@ -154,6 +159,35 @@ def check_command(config: RunConfig, *, as_json: bool) -> dict[str, Any]:
     summary = _summary(run, error=None, exit_code=code)
     _write_summary(run, summary)
     return summary
+
+
+_NOT_A_PLACE = {errno.ENOTDIR, errno.EEXIST, errno.EACCES, errno.EROFS, errno.ENAMETOOLONG}
+
+
+def _prove(directory: Path) -> None:
+    """Find out before anything is sent whether reports can be written."""
+    try:
+        report_directory(directory)
+    except StoppedError as error:
+        raise _no_place("--report-dir", directory, error) from error
+
+
+def _store(directory: Path) -> Store:
+    try:
+        return Store(directory)
+    except StoppedError as error:
+        raise _no_place("--state", directory, error) from error
+
+
+def _no_place(flag: str, directory: Path, error: StoppedError) -> IngestError:
+    cause = error.__cause__
+    if not isinstance(cause, OSError) or cause.errno not in _NOT_A_PLACE:
+        return error
+    return UsageError(
+        f"{flag} {directory} cannot be used: {cause.strerror}",
+        hint=f"{flag} takes a directory that you may write to",
+        code="directory_unusable",
+    )
 
 
 def _begin(config: RunConfig, *, as_json: bool) -> _Run:
@@ -437,7 +471,7 @@ async def _deliver(
                 log=lambda attempts: log.append({"run": run.run_id, **one} for one in attempts),
             )
             delivery = Delivery(
-                _terms(run, source),
+                _terms(run, source.book),
                 connect=connect,
                 pacer=limit,
                 recorder=recorder,
@@ -475,9 +509,9 @@ async def _announced(
         yield prepared
 
 
-def _terms(run: _Run, source: Opened) -> Terms:
+def _terms(run: _Run, book: RuleBook) -> Terms:
     config = run.config
-    refused = source.book.codes["api_refused"]
+    refused = book.codes["api_refused"]
     return Terms(
         wrapper=config.endpoint.wrapper,
         max_events=config.batch_size,
@@ -564,9 +598,7 @@ def _report(run: _Run, store: Store, load: Load, number: int, stop: Stop) -> Sou
         partial=stop.asked or not result.complete,
     )
     directory = os.path.realpath(Path(str(reports["rejects_csv"])).parent)
-    load = replace(load, reports=directory)
-    store.amend(load)
-    return replace(result, load=load, reports=reports)
+    return replace(result, load=replace(load, reports=directory), reports=reports)
 
 
 def _conclude(run: _Run, store: Store, error: IngestError | None) -> dict[str, Any]:
@@ -578,8 +610,11 @@ def _conclude(run: _Run, store: Store, error: IngestError | None) -> dict[str, A
         bad=len(run.bad),
     )
     summary = _summary(run, error=error, exit_code=code)
-    if any(result.skipped is None for result in run.results):
+    worked = [result.load for result in run.results if result.skipped is None]
+    if worked:
         _write_summary(run, summary)
+    for load in worked:
+        store.amend(load)
     store.record_run(
         RunRow(
             run_id=run.run_id,
@@ -598,7 +633,7 @@ def _summary(run: _Run, *, error: IngestError | None, exit_code: int) -> dict[st
     config = run.config
     directory = run.config.report_dir / run.run_id
     worked = any(result.skipped is None for result in run.results)
-    return summary_of(
+    summary = summary_of(
         run.results,
         run={
             "run_id": run.run_id,
@@ -611,6 +646,7 @@ def _summary(run: _Run, *, error: IngestError | None, exit_code: int) -> dict[st
             "url": run.url or (config.address.url(config.endpoint) if config.address else None),
             "endpoint": config.endpoint.value,
             "account": config.destination.account,
+            "origin": config.destination.origin,
         },
         plan=run.plan,
         before=run.before,
@@ -622,15 +658,24 @@ def _summary(run: _Run, *, error: IngestError | None, exit_code: int) -> dict[st
         reports={
             "directory": str(directory) if worked else _last_directory(run.results),
             "html": None,
-            "summary": str(directory / "summary.json") if worked else None,
+            "summary": _last_summary(run.results)
+            if not worked
+            else str(directory / "summary.json"),
         },
         bad=run.bad,
     )
+    return summary | run.more
 
 
 def _last_directory(results: Sequence[SourceResult]) -> str | None:
     places = [result.load.reports for result in results if result.load.reports]
     return str(Path(places[-1]).parent) if places else None
+
+
+def _last_summary(results: Sequence[SourceResult]) -> str | None:
+    directory = _last_directory(results)
+    path = Path(directory) / "summary.json" if directory else None
+    return str(path) if path and path.exists() else None
 
 
 def _write_summary(run: _Run, summary: dict[str, Any]) -> None:

@@ -67,7 +67,7 @@ class RuleBooks:
 
     def __init__(self, config: RunConfig) -> None:
         self._config = config
-        self._books: dict[tuple[Path, ...], RuleBook] = {}
+        self._books: dict[tuple[tuple[Path, ...], bool], RuleBook] = {}
 
     def of(self, one: Input) -> RuleBook:
         """Give the rules for the sources of an input.
@@ -75,21 +75,31 @@ class RuleBooks:
         Raises:
             UsageError: A schema or a setting of severities does not hold.
         """
-        if one.schemas not in self._books:
-            self._books[one.schemas] = rule_book(self._config, one.schemas)
-        return self._books[one.schemas]
+        decided = one.mapping.no_timestamp  # then a missing time is no news
+        key = (one.schemas, decided)
+        if key not in self._books:
+            rules = {"timestamp_missing": "off"} if decided else {}
+            self._books[key] = rule_book(self._config, one.schemas, rules=rules)
+        return self._books[key]
 
 
-def rule_book(config: RunConfig, schemas: tuple[Path, ...] = ()) -> RuleBook:
+def rule_book(
+    config: RunConfig, schemas: tuple[Path, ...] = (), *, rules: Mapping[str, str] | None = None
+) -> RuleBook:
     """Read the schemas and give the rules that are in force.
+
+    Args:
+        config: Severities and identity rules as configured.
+        schemas: Files over the standard ones.
+        rules: Severities that the configuration may override.
 
     Raises:
         UsageError: A schema or a setting of severities does not hold.
     """
     documents: dict[str, Json] = load_documents(schemas)
     names = (*IDENTITY_FIELDS, *config.identity_keys)
-    severities = dict(config.rules)
-    rules = rules_of(
+    severities = {**(rules or {}), **config.rules}
+    in_force = rules_of(
         documents,
         identity="page" if config.identity == "page" else "strict",
         identity_keys=config.identity_keys,
@@ -97,7 +107,7 @@ def rule_book(config: RunConfig, schemas: tuple[Path, ...] = ()) -> RuleBook:
         strict=config.strict,
     )
     return RuleBook(
-        rules=rules,
+        rules=in_force,
         codes=catalogue(documents, severities=severities, strict=config.strict),
         known=tuple(dict.fromkeys((*known_fields(documents), *config.identity_keys))),
         nested=json_fields(documents),
@@ -407,19 +417,22 @@ def _differences(load: Load, settings: Mapping[str, Any], opened: Opened) -> str
 def lock_file(config: RunConfig, opened: Opened, *, holder: str) -> AbstractContextManager[None]:
     """Hold the file itself for this destination: by device and inode, whatever its path."""
     stat = opened.file.stat
-    return _lock(config, opened, f"file\n{stat.device}\n{stat.inode}", holder=holder)
+    return _lock(config, opened.file.path, f"file\n{stat.device}\n{stat.inode}", holder=holder)
 
 
 def lock_load(
     config: RunConfig, opened: Opened, load: Load, *, holder: str
 ) -> AbstractContextManager[None]:
     """Hold the load: the same bytes under another path are the same load."""
-    return _lock(config, opened, f"load\n{load.source_id}", holder=holder)
+    return _lock(config, opened.file.path, f"load\n{load.source_id}", holder=holder)
 
 
-def _lock(
-    config: RunConfig, opened: Opened, key: str, *, holder: str
-) -> AbstractContextManager[None]:
+def hold_load(config: RunConfig, load: Load, *, holder: str) -> AbstractContextManager[None]:
+    """Hold a load without its source."""
+    return _lock(config, load.path, f"load\n{load.source_id}", holder=holder)
+
+
+def _lock(config: RunConfig, what: str, key: str, *, holder: str) -> AbstractContextManager[None]:
     text = f"{key}\n{config.destination.origin}\n{config.destination.account}"
     name = hashlib.sha256(text.encode()).hexdigest()[:32]
-    return hold(config.shared / "locks", name, what=opened.file.path, holder=holder)
+    return hold(config.shared / "locks", name, what=what, holder=holder)

@@ -865,6 +865,18 @@ def test_an_answer_that_repeats_the_key_does_not_show_it() -> None:
     assert reply.body == b"you said *** and ***"
 
 
+def test_a_short_key_does_not_garble_answers() -> None:
+    """A key of two letters is no reason to take an ok for something else."""
+
+    async def run() -> Reply:
+        async with serving(answer()) as server:
+            short = route_to(address_of(server.url), Endpoint.BULK, key="ok", timeouts=QUICK)
+            async with Client(short) as client:
+                return await client.send(b"{}")
+
+    assert asyncio.run(run()) == Reply(200, body=OK_BODY)
+
+
 def test_the_route_with_a_proxy_shows_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
     """N27: a proxy's password is in no text of the route, and is cleaned from what it says."""
     monkeypatch.setenv("HTTPS_PROXY", "http://user:pr0xy%2Dpass@p:1")

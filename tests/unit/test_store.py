@@ -110,19 +110,27 @@ def test_runs_come_back_newest_first(store):
 
 def test_another_key_needs_rekey(store):
     """A key of another account does not slip under this one's name."""
-    store.vouch(HERE, "one", rekey=False)
+    store.tie(HERE, "one")
     store.vouch(HERE, "one", rekey=False)
 
     with pytest.raises(CredentialsError):
         store.vouch(HERE, "two", rekey=False)
     store.vouch(HERE, "two", rekey=True)
+    store.tie(HERE, "two")
     store.vouch(HERE, "two", rekey=False)
+
+
+def test_a_key_that_never_worked_ties_nothing(store):
+    """A mistyped key does not lock the right one out."""
+    store.vouch(HERE, "mistyped", rekey=False)
+
+    store.vouch(HERE, "right", rekey=False)
 
 
 def test_the_key_is_not_in_the_ledger(tmp_path):
     """Only a slow, salted digest of the key is kept."""
     with Store(tmp_path) as store:
-        store.vouch(HERE, "canary-key-0123456789", rekey=False)
+        store.tie(HERE, "canary-key-0123456789")
 
     for path in tmp_path.rglob("*"):
         if path.is_file():

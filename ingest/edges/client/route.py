@@ -16,6 +16,9 @@ Permit = Callable[[], Awaitable[None]]
 """Waits for the right to send; see `Client.send`."""
 
 
+_SECRET_FROM = 8
+
+
 @dataclass(frozen=True, slots=True)
 class Timeouts:
     """Seconds that parts of an attempt may take.
@@ -52,7 +55,8 @@ class Route:
         proxy: Where connections go through; None: directly.
         timeouts: See `Timeouts`.
         max_body_bytes: A longer answer is a failure.
-        secrets: What must never be shown.
+        secrets: What must never be shown; shorter ones guard nothing, and would be cut out of
+            words that only look like them.
     """
 
     url: httpx.URL
@@ -104,7 +108,11 @@ def route_to(
         proxy=None if proxy is None else _proxy_of(proxy),
         timeouts=timeouts or Timeouts(),
         max_body_bytes=max_body_bytes,
-        secrets=(key, authorization.removeprefix("Basic "), *_passwords(proxy)),
+        secrets=tuple(
+            secret
+            for secret in (key, authorization.removeprefix("Basic "), *_passwords(proxy))
+            if len(secret) >= _SECRET_FROM
+        ),
     )
 
 

@@ -78,6 +78,7 @@ class Wanted:
         identities: Names whose integers become text.
         rest: Judges members that have no column; None where no rule could mind.
         whole: Judges whole events by rules that columns cannot say; None without any.
+        most: Names besides those of rules that have a column.
     """
 
     named: frozenset[str]
@@ -85,6 +86,7 @@ class Wanted:
     identities: tuple[str, ...]
     rest: Rest | None = None
     whole: Whole | None = None
+    most: int = MOST_COLUMNS
 
 
 @dataclass(slots=True)
@@ -156,7 +158,7 @@ class Collector:
     def _has_column(self, name: str) -> bool:
         if name in self._wanted.named or name in self._others:
             return True
-        if len(self._others) >= MOST_COLUMNS:
+        if len(self._others) >= self._wanted.most:
             return False
         self._others[name] = None
         return True

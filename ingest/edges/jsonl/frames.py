@@ -117,7 +117,7 @@ def _lines(job: _Job, offset: int) -> _Lines:
             raise BugError(f"offset {job.target} is inside a line", code="chunk_bounds")
         # The line feed may have a CR before it.
         if length > job.limits.max_record_bytes + 1:
-            return _too_large(job, offset, offset + length)
+            return _too_large(job, offset, offset + length, data[-1:])
         want *= 2
 
 
@@ -144,9 +144,8 @@ def _cut(base: int, data: bytes, *, closed: bool) -> _Lines:
     return _Lines(base, data, starts + base, stops - returns + base, base + len(data), closed)
 
 
-def _too_large(job: _Job, offset: int, at: int) -> _Lines:
-    """A line that may be longer than memory."""
-    before = b""
+def _too_large(job: _Job, offset: int, at: int, before: bytes) -> _Lines:
+    """A line that may be longer than memory: its end is behind `at` and the byte before that."""
     while at < job.size:
         data = _read(job, at, min(job.limits.chunk_bytes, job.size - at))
         found = data.find(b"\n")

@@ -93,6 +93,8 @@ class Level:
     def spelled(self) -> dict[int, str]:
         """Names that are written with escapes, by member."""
         outline = self.outline
+        if not len(self.names) or not len(outline.escapes):
+            return {}
         owners = self.names.searchsorted(outline.escapes) - 1
         inside = (owners >= 0) & (outline.escapes < self.name_ends[owners])
         found: dict[int, str] = {}

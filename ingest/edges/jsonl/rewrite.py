@@ -28,7 +28,7 @@ FLATTEN_CONFLICT = "flatten_conflict"
 _WINDOW = 1024
 _NULL = b"null"
 _PLAIN_KINDS = {None, Kind.TEXT, Kind.DATE}
-_STANDS = {Kind.JSON: b'"', Kind.LIST: b'"0123456789-tf'}
+_STANDS = {Kind.JSON: b'"', Kind.LIST: b'"0123456789-tf', Kind.TEXT: b"0123456789-tf{["}
 """First bytes of the values that these kinds convert; all others stand as they are."""
 
 
@@ -135,6 +135,8 @@ class Rewriter:
             text = level.value(parent)[1:-1].strip()
             if taken:
                 found.conflicts.append(begin + row)
+                if len(taken) == len(event[key]):
+                    continue
                 text = _parted(level, inner, parent, range(first, last), taken)
             edits.exchange(1, parent, text)
         return spliced(outline, {1: level}, edits)

@@ -5,14 +5,22 @@ keeps foreign files safe; `durable` makes each file whole or not there.
 """
 
 from ingest.edges.report.durable import sweep
+from ingest.edges.report.rows import listed
 from ingest.edges.report.segment import SegmentRef, read_segment, write_segment
-from ingest.edges.report.shelf import report_directory, safe_stem, write_document, write_summary
+from ingest.edges.report.shelf import (
+    report_directory,
+    safe_stem,
+    write_document,
+    write_summary,
+    write_table,
+)
 from ingest.edges.report.tables import XLSX_ROWS, ReportPaths, write_reports
 
 __all__ = [
     "XLSX_ROWS",
     "ReportPaths",
     "SegmentRef",
+    "listed",
     "read_segment",
     "report_directory",
     "safe_stem",
@@ -21,4 +29,5 @@ __all__ = [
     "write_reports",
     "write_segment",
     "write_summary",
+    "write_table",
 ]

@@ -8,13 +8,15 @@ written before the files are renamed, so that no crash between the two makes one
 """
 
 import contextlib
+import csv
 import hashlib
+import io
 import json
 import os
 import re
 import stat
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -85,6 +87,32 @@ def write_document(path: Path, content: bytes, *, mode: int = PRIVATE) -> Path:
     shelf = Shelf(path.parent)
     with drafting(path.parent, path.name, mode=mode) as draft:
         draft.file.write(content)
+        return shelf.publish({path.name: (draft, draft.settle())})[path.name]
+
+
+def write_table(
+    path: Path, header: Sequence[str], rows: Iterable[Sequence[str]], *, mode: int = PRIVATE
+) -> Path:
+    """Write a table as CSV (UTF-8 with BOM, commas, CRLF) whole; gives where it stands.
+
+    Args:
+        path: Its name and place.
+        header: Names of the columns.
+        rows: Cells, guarded already where they may be formula-like; memory does not grow with them.
+        mode: Of the file, whatever the umask.
+
+    Raises:
+        UsageError: The directory holds a list of files that is not ours.
+        StoppedError: The operating system refused.
+    """
+    shelf = Shelf(path.parent)
+    with drafting(path.parent, path.name, mode=mode) as draft:
+        text = io.TextIOWrapper(draft.file, "utf-8-sig", "backslashreplace", newline="")
+        table = csv.writer(text, lineterminator="\r\n")
+        table.writerow(header)
+        table.writerows(rows)
+        text.flush()
+        text.detach()
         return shelf.publish({path.name: (draft, draft.settle())})[path.name]
 
 

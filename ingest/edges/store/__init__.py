@@ -219,26 +219,36 @@ class Store:
     # -- accounts --------------------------------------------------------------------------
 
     def vouch(self, destination: Destination, key: str, *, rekey: bool) -> None:
-        """Tie the key to the account, or check that it is the one that was tied to it.
+        """Check that the key is the one that is tied to the account, if one is.
 
         Raises:
-            CredentialsError: Another key was used under this account and `rekey` is not given.
+            CredentialsError: Another key is, and `rekey` is not given.
         """
-        place = (destination.origin, destination.account)
-        found = self._select("SELECT salt, digest FROM account WHERE origin=? AND account=?", place)
-        if found and secrets.compare_digest(found[0][1], _key_digest(key, found[0][0])):
+        if rekey or self._tied(destination, key) is not False:
             return
-        if found and not rekey:
-            raise CredentialsError(
-                f"another API key was used for account {destination.account!r} so far",
-                hint="--rekey if it is a new key of the same account, --account NAME if it is another account",
-                code="key_changed",
-            )
+        raise CredentialsError(
+            f"another API key was used for account {destination.account!r} so far",
+            hint="--rekey if it is a new key of the same account, --account NAME if it is another account",
+            code="key_changed",
+        )
+
+    def tie(self, destination: Destination, key: str) -> None:
+        """Tie a key that the API has accepted to the account."""
+        if self._tied(destination, key):
+            return
         salt = secrets.token_bytes(16)
+        place = (destination.origin, destination.account)
         with self._transaction() as db:
             db.execute(
                 "REPLACE INTO account VALUES (?, ?, ?, ?)", (*place, salt, _key_digest(key, salt))
             )
+
+    def _tied(self, destination: Destination, key: str) -> bool | None:
+        place = (destination.origin, destination.account)
+        found = self._select("SELECT salt, digest FROM account WHERE origin=? AND account=?", place)
+        if not found:
+            return None
+        return secrets.compare_digest(found[0][1], _key_digest(key, found[0][0]))
 
     # -- loads -----------------------------------------------------------------------------
 

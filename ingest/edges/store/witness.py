@@ -35,7 +35,7 @@ def _pack(testimony: Testimony) -> bytes:
 
 
 def read(path: Path) -> Testimony | None:
-    """Give what the witness says; None where there is none.
+    """Give what the witness says; None where there is none, or an empty one: a crash made no more.
 
     Raises:
         ValueError: It is damaged.
@@ -49,6 +49,8 @@ def read(path: Path) -> Testimony | None:
         content = os.read(handle, _FORM.size + 1)
     finally:
         os.close(handle)
+    if not content:
+        return None
     if len(content) != _FORM.size or content != _FORM.pack(
         *_FORM.unpack(content)[:3], zlib.crc32(content[:-4])
     ):

@@ -13,7 +13,9 @@ import click
 
 from ingest import __version__
 from ingest.cli.options import (
+    CONFIG,
     DESTINATION,
+    GATE,
     INPUTS,
     JSON,
     MAPPING,
@@ -21,6 +23,7 @@ from ingest.cli.options import (
     PLACES,
     PLAN,
     READING,
+    RETURN,
     RULES,
     SENDING,
     STATE,
@@ -70,6 +73,25 @@ def check(context: click.Context, /, **typed: Any) -> None:
 
     config = _config(context, typed, sends=False)
     _conclude(check_command(config, as_json=typed["as_json"]), typed, sends=False)
+
+
+@group.command(
+    epilog="Examples: ingest retry rejects.xlsx, ingest retry --doubt send 20260102-030405-6a7b"
+)
+@together(RETURN, CONFIG, DESTINATION, SENDING, GATE, PLAN, PLACES, OUTPUT)
+@click.pass_context
+def retry(context: click.Context, /, **typed: Any) -> None:
+    """Take a mended reject report back and send it.
+
+    REJECTS is the rejects.csv, .xlsx or .jsonl of a run in which values were mended; rows and
+    columns may be sorted and deleted, but for the column _reject_id. Edits count in the columns
+    that _reject_columns names; every other cell is sent as it was.
+    """
+    from ingest.cli.returned import retry as retried  # noqa: PLC0415 - see the module's docstring
+
+    config = _config(context, typed, sends=True, reads=False)
+    summary = retried(config, typed["rejects"], typed["doubt"], typed)
+    _conclude(summary, typed, sends=True)
 
 
 @group.command()
@@ -159,11 +181,14 @@ def _announce(url: str) -> None:
     click.echo(f"try it: INGEST_API_KEY=any-key ingest run FILE --url {url}", err=True)
 
 
-def _config(context: click.Context, typed: dict[str, Any], *, sends: bool) -> Any:
+def _config(
+    context: click.Context, typed: dict[str, Any], *, sends: bool, reads: bool = True
+) -> Any:
     from ingest.cli.settings import effective  # noqa: PLC0415 - see the module's docstring
     from ingest.config import resolve  # noqa: PLC0415 - likewise
 
-    return resolve(effective(context, typed).settings, environ=os.environ, sends=sends)
+    settings = effective(context, typed, reads=reads).settings
+    return resolve(settings, environ=os.environ, sends=sends)
 
 
 def _conclude(summary: dict[str, Any], typed: dict[str, Any], *, sends: bool) -> None:

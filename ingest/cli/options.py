@@ -57,6 +57,18 @@ MAPPING = (
     ),
 )
 
+CONFIG = (
+    _option("--config", metavar="FILE", help="A TOML file with settings and jobs."),
+    _option("--job", metavar="NAME", help="Run a job of the configuration file."),
+    _option(
+        "--schema",
+        "schemas",
+        multiple=True,
+        metavar="FILE",
+        help="A JSON Schema for the events of one name, over the standard one.",
+    ),
+)
+
 INPUTS = (
     click.argument("sources", nargs=-1, metavar="[SOURCE]..."),
     _option("--files-from", metavar="LIST", help="A file with further paths, one a line."),
@@ -70,15 +82,7 @@ INPUTS = (
         is_flag=True,
         help="Leave a last line without its end for the next run.",
     ),
-    _option("--config", metavar="FILE", help="A TOML file with settings and jobs."),
-    _option("--job", metavar="NAME", help="Run a job of the configuration file."),
-    _option(
-        "--schema",
-        "schemas",
-        multiple=True,
-        metavar="FILE",
-        help="A JSON Schema for the events of one name, over the standard one.",
-    ),
+    *CONFIG,
 )
 
 READING = (
@@ -114,6 +118,32 @@ READING = (
     ),
 )
 
+GATE = (
+    _option(
+        "--max-rejects",
+        metavar="N|P%",
+        help="Stop (7) when more than this was rejected or refused; 100% never stops.",
+    ),
+)
+
+RETURN = (
+    click.argument("rejects", required=False, metavar="[REJECTS]"),
+    _option(
+        "--accept-edits",
+        "accept",
+        multiple=True,
+        metavar="COL",
+        help="Take edits in this column too, whatever the codes of a row name.",
+    ),
+    click.option(
+        "--doubt",
+        nargs=2,
+        type=(click.Choice(["send", "delivered", "drop"]), str),
+        metavar="WHAT RUN",
+        help="Settle what is held of the loads of RUN: send it, or count it as delivered or refused.",
+    ),
+)
+
 RULES = (
     _option(
         "--identity",
@@ -130,11 +160,7 @@ RULES = (
         help="A further field that names a person.",
     ),
     _option("--strict", is_flag=True, help="Reject what is only worth a warning otherwise."),
-    _option(
-        "--max-rejects",
-        metavar="N|P%",
-        help="Stop (7) when more than this was rejected or refused; 100% never stops.",
-    ),
+    *GATE,
     _option(
         "--limit",
         type=click.IntRange(min=1),

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from ingest.cli.answers import returned_lines
 from ingest.core.figures import duration
 from ingest.errors import IngestError
 
@@ -15,7 +16,7 @@ def as_json(summary: Mapping[str, Any]) -> str:
 
 def as_text(summary: Mapping[str, Any], *, sends: bool) -> str:
     """Give the summary for a person."""
-    lines = [_headline(summary, sends=sends)]
+    lines = [_headline(summary, sends=sends), *returned_lines(summary.get("retry"))]
     if summary["sources"]:
         lines += _ends(summary, sends=sends)
     lines += _codes("why (a record may have several reasons):", summary["codes"])
@@ -32,7 +33,7 @@ def error_text(error: IngestError) -> str:
 
 
 def _headline(summary: Mapping[str, Any], *, sends: bool) -> str:
-    what = "run" if sends else "check"
+    what = "retry" if "retry" in summary else "run" if sends else "check"
     took = duration(summary["duration_s"])
     status = summary["status"]
     if status == "complete" and not all(source["complete"] for source in summary["sources"]):

@@ -164,9 +164,10 @@ def mend(original: Original, returned: Returned, *, opened: Collection[str]) -> 
     restored = 0
     everything = WHOLE_RECORD in opened
     for place, (name, was) in enumerate(zip(original.header, original.cells, strict=True)):
-        if name not in returned.cells or _same(was or "", returned.cells[name] or ""):
+        came = returned.cells.get(name, was) or ""
+        if _same(was or "", came, exact=returned.exact):
             continue
-        found = _read(returned.cells[name] or "", returned)
+        found = _read(came, returned)
         why = _why_spoiled(original, returned, name, was or "", found)
         if everything or name in opened:
             if why:
@@ -185,7 +186,7 @@ def _mend_text(original: Original, returned: Returned) -> Mending:
     """A record that could not be read is mended in its text alone."""
     ignored = tuple(name for name in original.header if returned.cells.get(name))
     text, was = returned.raw, original.raw
-    if was is None or text is None or _same(was, text):
+    if was is None or text is None or _same(was, text, exact=returned.exact):
         return Mending(None, was, ignored=ignored)
     found = _read(text, returned)
     if RAW in returned.cut:
@@ -195,7 +196,9 @@ def _mend_text(original: Original, returned: Returned) -> Mending:
     return Mending(None, found, edits=(RAW,), ignored=ignored)
 
 
-def _same(was: str, found: str) -> bool:
+def _same(was: str, found: str, *, exact: bool) -> bool:
+    if exact:
+        return found == was
     if found in (was, guard(was)):
         return True
     lines = _lines(was)

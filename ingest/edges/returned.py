@@ -119,7 +119,7 @@ class ReturnedFile:
         self.trouble = ""
         self.columns: tuple[str, ...] = ()
         # Without a name: a private file that is gone with the process.
-        self._rows = sqlite3.connect("")
+        self._rows = sqlite3.connect("", check_same_thread=False)  # by one after the other
         self._rows.execute("PRAGMA journal_mode=OFF")
         for table in _TABLES:
             self._rows.execute(table)
@@ -213,6 +213,13 @@ class ReturnedFile:
             count, places = found.get(outcome, (0, []))
             found[outcome] = count + 1, [*places, place] if count < _SHOWN else places
         return found
+
+    def not_taken(self) -> list[str]:
+        """The first few lists of columns in which edits were not taken, safe to show."""
+        found = self._rows.execute(
+            "SELECT DISTINCT ignored FROM answer WHERE ignored != '' LIMIT ?", (_SHOWN,)
+        )
+        return [printable(columns, most=200) for (columns,) in found]
 
     @property
     def restored(self) -> int:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from ingest.core.batching import Wrapper
-from ingest.core.figures import duration
+from ingest.core.figures import counted, duration
 from ingest.core.gates import Allowance, Refusals
 from ingest.core.ledger import Counts, Receipt, ranges
 from ingest.core.load import Note
@@ -29,7 +29,8 @@ from ingest.pipeline.stop import Stop
 _OVERLOADED = {429, 503}
 _SLOW = {Failure.READ_TIMEOUT, Failure.DEADLINE}
 _ID_SHOWN = 128
-_NEAR_S = 1.0
+# Below the longest wait that the limit tells (a second): one that waits longer opens no connection.
+_NEAR_S = 0.5
 _MOST_NEAR = 1000.0
 _WINDOW_S = 0.2, 1.0
 _WINDOW_MOST = 2048
@@ -99,6 +100,8 @@ class Terms:
         allowance: How much may fail.
         rate: Calls a second; infinite without a limit.
         refused: The code, message and hint of a refusal, the message to be filled in.
+        proven: Events of this load, made in the same way, were delivered in an earlier run: a
+            first batch that is wholly refused is what is left over, not a wrong schema.
     """
 
     wrapper: Wrapper
@@ -110,6 +113,7 @@ class Terms:
     allowance: Allowance
     rate: float
     refused: Violation
+    proven: bool = False
 
 
 @dataclass(slots=True)
@@ -164,7 +168,8 @@ class Delivery:
         self.traffic = traffic
         self._tell = tell
         self._refusals = Refusals(lifted=terms.allowance.unlimited)
-        self._ready: deque[Batch] = deque()
+        self._ready: deque[_Job] = deque()
+        self._suspects: list[_Suspect] = []
         self._arrived = asyncio.Semaphore(0)
         self._low = asyncio.Event()
         self._idle = asyncio.Event()
@@ -181,6 +186,7 @@ class Delivery:
         # closes connections that idle.
         self._near = asyncio.Semaphore(max(int(min(terms.rate, _MOST_NEAR)), 1))
         self._canary = True
+        self._on_trial: Batch | None = None
         self._refused_with = ""
         self._complained = False
 
@@ -227,6 +233,7 @@ class Delivery:
         await self._until_idle()
         if not self._stop.asked:
             self._settle_refusals(all_of_them=True)
+            self._judge_suspects()
 
     async def _release_all(self, feed: AsyncIterator[Prepared]) -> None:
         async for prepared in feed:
@@ -244,18 +251,20 @@ class Delivery:
                 bits |= batch.payload.bits(batch.span)
             began = self._clock.monotonic()
             await self._recorder.intend(chunk_id, bits)
-            self._push(window)
+            if self._canary:
+                self._on_trial = window[0]
+            self._push([_Job(batch) for batch in window])
             if self._canary:
                 await self._answered.wait()
                 self._canary = False
-                self._judge_canary()
             else:
                 await self._until_low()
                 self._fit_window(self._clock.monotonic() - began)
 
     def _windows(self, prepared: Prepared) -> Iterator[list[Batch]]:
         terms = self._terms
-        batches = prepared.payload.batches(
+        payload = replace(prepared.payload, before=prepared.state.progress)
+        batches = payload.batches(
             wrapper=terms.wrapper,
             max_events=terms.max_events,
             max_bytes=terms.max_bytes,
@@ -277,10 +286,10 @@ class Delivery:
         elif took_s > longest:
             self._window = max(self._window // 2, self._slots.size)
 
-    def _push(self, window: list[Batch]) -> None:
-        self._open += len(window)
-        self._ready.extend(window)
-        for _ in window:
+    def _push(self, jobs: "list[_Job]") -> None:
+        self._open += len(jobs)
+        self._ready.extend(jobs)
+        for _ in jobs:
             self._arrived.release()
 
     async def _until_low(self) -> bool:
@@ -301,11 +310,14 @@ class Delivery:
             self._idle.set()
 
     def _give_back(self) -> None:
-        for batch in self._ready:
-            self._recorder.settle(batch.unsent(doubt=False))
+        for job in (*self._ready, *(suspect.job for suspect in self._suspects)):
+            self._receive(job.batch.unsent(doubt=job.doubt), job.batch, doubt=job.doubt)
         self._ready.clear()
+        self._suspects.clear()
         for entry in self._refusals.given_up():
-            self._recorder.settle(*_undone(entry))
+            assert isinstance(entry, _Refusal)  # noqa: S101 - what `_refuse` put in
+            receipt = entry.batch.unsent(doubt=entry.doubt)
+            self._receive(receipt, entry.batch, doubt=entry.doubt)
 
     # -- one worker ------------------------------------------------------------------------
 
@@ -325,19 +337,22 @@ class Delivery:
 
     async def _one(self, sender: Sender) -> None:
         await self._arrived.acquire()
-        batch = self._ready.popleft()
+        job = self._ready.popleft()
         if len(self._ready) <= self._slots.size:
             self._low.set()
-        await self._settle(sender, batch, doubt=False)
+        await self._settle(sender, job)
+        if job.batch is self._on_trial:
+            self._judge_canary()
         self._closed()
 
-    async def _settle(self, sender: Sender, batch: Batch, *, doubt: bool) -> None:
-        began, delivered_before = self._clock.monotonic(), self.traffic.delivered
-        attempt = _Attempt(number=0, doubt=doubt)
+    async def _settle(self, sender: Sender, job: "_Job") -> None:
+        batch = job.batch
+        passed_before = self.traffic.delivered if job.passed_before is None else job.passed_before
+        attempt = _Attempt(doubt=job.doubt, began_s=self._clock.monotonic())
         try:
             while True:
-                attempt = _Attempt(number=attempt.number + 1, doubt=attempt.doubt)
-                decision = await self._decide(sender, batch, attempt, began=began)
+                attempt.number += 1
+                decision = await self._decide(sender, batch, attempt)
                 attempt.doubt |= decision.doubt
                 attempt.out = False
                 if decision.act not in {Act.RETRY, Act.HOLD_ALL}:
@@ -350,20 +365,22 @@ class Delivery:
             if isinstance(ended, asyncio.CancelledError):
                 raise
             return
-        passed = self.traffic.delivered > delivered_before
-        await self._act(sender, batch, decision, doubt=attempt.doubt, others_passed=passed)
+        tried = _Job(batch, doubt=attempt.doubt, passed_before=passed_before)
+        await self._act(sender, tried, decision)
 
-    async def _decide(
-        self, sender: Sender, batch: Batch, attempt: "_Attempt", *, began: float
-    ) -> Decision:
+    async def _decide(self, sender: Sender, batch: Batch, attempt: "_Attempt") -> Decision:
         async def permit() -> None:
+            since_s = self._clock.monotonic()
             await self._turn()
+            attempt.queued_s += self._clock.monotonic() - since_s
             attempt.leave(self._near, now_s=self._clock.monotonic())
             self._out += 1
             self.traffic.sent += 1
             self.traffic.retried += attempt.number > 1
 
+        since_s = self._clock.monotonic()
         await self._come_near(attempt)
+        attempt.queued_s += self._clock.monotonic() - since_s
         try:
             reply = await sender.send(batch.body, permit=permit)
         finally:
@@ -375,10 +392,11 @@ class Delivery:
             reply,
             events=batch.events,
             attempt=attempt.number,
-            waited_s=self._clock.monotonic() - began,
+            waited_s=self._clock.monotonic() - attempt.began_s,
+            queued_s=attempt.queued_s,
             policy=self._policy(),
             jitter=self._clock.jitter(),
-            after_unknown=attempt.doubt,
+            after_unknown=attempt.doubt or batch.doubted,
             now_wall_s=self._clock.wall(),
         )
         self.traffic.last_note = decision.note or self.traffic.last_note
@@ -459,15 +477,8 @@ class Delivery:
         if not await self._stop.sleep(decision.wait_s):
             raise _WithdrawnError
 
-    async def _act(
-        self,
-        sender: Sender,
-        batch: Batch,
-        decision: Decision,
-        *,
-        doubt: bool,
-        others_passed: bool,
-    ) -> None:
+    async def _act(self, sender: Sender, job: "_Job", decision: Decision) -> None:
+        batch, doubt = job.batch, job.doubt
         match decision.act:
             case Act.DELIVERED:
                 self._pacer.succeeded()
@@ -475,6 +486,7 @@ class Delivery:
                 self._refusals.delivered(batch.events)
                 self._receive(batch.delivered(doubt=doubt), batch, doubt=doubt)
                 self._settle_refusals()
+                self._try_suspects()
             case Act.REFUSED:
                 self._refuse(batch, decision, doubt=doubt)
             case Act.NARROW:
@@ -485,12 +497,12 @@ class Delivery:
                 self._receive(batch.unsent(doubt=doubt), batch, doubt=doubt)
                 self._stop.ask(_fatal(decision))
             case _:
-                self._park(batch, decision, doubt=doubt, others_passed=others_passed)
+                self._park(job, decision)
 
     async def _each(self, sender: Sender, parts: list[Batch], *, doubt: bool) -> None:
         for number, part in enumerate(parts):
             try:
-                await self._settle(sender, part, doubt=doubt)
+                await self._settle(sender, _Job(part, doubt=doubt))
             except asyncio.CancelledError:
                 for rest in parts[number + 1 :]:
                     self._receive(rest.unsent(doubt=doubt), rest, doubt=doubt)
@@ -513,7 +525,7 @@ class Delivery:
         self._settle_refusals()
 
     def _settle_refusals(self, *, all_of_them: bool = False) -> None:
-        if self._canary and not all_of_them:
+        if self._on_trial is not None and not all_of_them:
             return
         for entry in self._refusals.settled(all_of_them=all_of_them):
             assert isinstance(entry, _Refusal)  # noqa: S101 - what `_refuse` put in
@@ -521,39 +533,110 @@ class Delivery:
             self._recorder.settle(entry.batch.refused(doubt=entry.doubt), notes=entry.notes)
 
     def _judge_canary(self) -> None:
-        if self._refusals.canary_died and not self._stop.asked:
+        self._on_trial = None
+        died = self._refusals.canary_died and not self._terms.proven
+        if died and not self._stop.asked:
             self._stop.ask(_canary_died(self._refused_with))
         else:
             self._settle_refusals()
 
-    def _park(self, batch: Batch, decision: Decision, *, doubt: bool, others_passed: bool) -> None:
-        serial = self._terms.concurrency == 1
-        if serial or not others_passed:
-            self._receive(batch.unsent(doubt=doubt), batch, doubt=doubt)
+    # -- batches that fail -----------------------------------------------------------------
+
+    def _park(self, job: "_Job", decision: Decision) -> None:
+        """Put a batch aside whose budget is used up, or stop: is it the batch, or the server?
+
+        It is the batch where others passed meanwhile. Where none did, a batch that was parked in
+        an earlier run is a suspect: it is tried again when something has passed. A batch without
+        such a past speaks for a server that takes nothing.
+        """
+        passed = self.traffic.delivered > (job.passed_before or 0)
+        suspect = _Suspect(job, blamed=decision.blames, note=decision.note)
+        if self._terms.concurrency == 1:
+            self._receive(job.batch.unsent(doubt=job.doubt), job.batch, doubt=job.doubt)
             self._stop.ask(_gave_up(decision.note))
-            return
+        elif passed:
+            self._put_aside(suspect)
+        elif job.batch.parked_before:
+            self._suspects.append(suspect)
+        else:
+            receipt = job.batch.unsent(doubt=job.doubt, parked=decision.blames)
+            self._receive(receipt, job.batch, doubt=job.doubt)
+            self._stop.ask(_gave_up(decision.note))
+
+    def _put_aside(self, suspect: "_Suspect") -> None:
+        batch, doubt = suspect.job.batch, suspect.job.doubt
         receipt = batch.unsent(doubt=doubt, parked=True, held=batch.alone)
         self._receive(receipt, batch, doubt=doubt)
-        self._tell(f"{batch.events} events put aside for a later run: {decision.note}")
+        self._tell(f"{counted(batch.events, 'event')} put aside for a later run: {suspect.note}")
+
+    def _try_suspects(self) -> None:
+        """Something passed: what failed before it has its chance, too."""
+        suspects, self._suspects = self._suspects, []
+        self._push([suspect.job for suspect in suspects])
+
+    def _judge_suspects(self) -> None:
+        """All else is done, and nothing passed after them: their own answers must tell."""
+        suspects, self._suspects = self._suspects, []
+        for suspect in suspects:
+            if suspect.blamed:
+                self._put_aside(suspect)
+            else:
+                job = suspect.job
+                self._receive(job.batch.unsent(doubt=job.doubt), job.batch, doubt=job.doubt)
+                self._stop.ask(_gave_up(suspect.note))
 
     def _receive(self, receipt: Receipt, batch: Batch, *, doubt: bool) -> None:
         self._recorder.settle(receipt, notes=batch.doubt_notes() if doubt else ())
 
 
-@dataclass(slots=True)
-class _Attempt:
-    """One request of a batch, as it goes.
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A batch that is to be settled.
 
     Args:
-        number: From 1.
-        doubt: The outcome of an earlier attempt is unknown.
+        batch: The batch.
+        doubt: The outcome of an attempt of this run is unknown.
+        passed_before: Events that had passed when it was first tried; None: it was not yet.
+    """
+
+    batch: Batch
+    doubt: bool = False
+    passed_before: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Suspect:
+    """A batch that failed while nothing passed: it may be its fault or the server's.
+
+    Args:
+        job: The batch, as it stands.
+        blamed: The last answer spoke of it, not of the server.
+        note: On that answer.
+    """
+
+    job: _Job
+    blamed: bool
+    note: str
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """The attempts with a batch, as they go.
+
+    Args:
+        doubt: The outcome of an attempt is unknown.
+        began_s: Monotonic time at which the first began.
+        number: Of the one under way, from 1.
+        queued_s: Seconds in which the account's limit kept it waiting.
         out: Bytes may have left, and no answer was judged yet.
         near: It waits for its turn on an open connection, or is about to.
         sent_s: Monotonic time at which it left.
     """
 
-    number: int
     doubt: bool
+    began_s: float
+    number: int = 0
+    queued_s: float = 0.0
     out: bool = False
     near: bool = False
     sent_s: float = 0.0
@@ -579,11 +662,6 @@ class _Refusal:
     notes: list[Note]
 
 
-def _undone(entry: object) -> tuple[Receipt]:
-    assert isinstance(entry, _Refusal)  # noqa: S101 - what `_refuse` put in
-    return (entry.batch.unsent(doubt=entry.doubt),)
-
-
 def _fatal(decision: Decision) -> CredentialsError | UsageError:
     if decision.stop is StopReason.CREDENTIALS:
         return CredentialsError(
@@ -600,7 +678,7 @@ def _fatal(decision: Decision) -> CredentialsError | UsageError:
 
 def _gave_up(note: str) -> StoppedError:
     return StoppedError(
-        f"the API could not be reached for too long: {note}",
+        f"the API took nothing for too long: {note}",
         hint="nothing is lost; run the same command again to go on",
         code="retries_exhausted",
     )

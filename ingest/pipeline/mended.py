@@ -443,8 +443,8 @@ class TakeBack:
         times = [case.time for case in fresh if case.time]
         return replace(
             findings,
-            codes=+codes,
-            warnings=+warnings,
+            codes=dict(+codes),
+            warnings=dict(+warnings),
             warned=max(warned, 0),
             first_time=min([*times, *_some(findings.first_time)], default=None),
             last_time=max([*times, *_some(findings.last_time)], default=None),

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from ingest.core.ledger import Progress
-from ingest.core.load import ChunkState, Findings, Load, Segment
+from ingest.core.ledger import Progress, members
+from ingest.core.load import ChunkState, Findings, Load, Note, Segment
 from ingest.core.model import Chunk, Position, Reject, Severity, Stage, Violation
 from ingest.core.reject_id import reject_id
 from ingest.edges.encoder import uuid_series
@@ -151,24 +151,17 @@ class Preparer:
         """Prepare what is pending of a judged chunk; intent that a crash left over is doubt."""
         look = self._look(state)
         frame = look.frame
-        lost = state.progress.intent
         progress = state.progress.recover()
         pending = _flags(progress.pending, frame.records)[frame.rows]
         events = _Events(self._work, look, state.chunk.chunk_id)
-        payload = events.payload(pending)
-        notes = [
-            doubt_note(state.chunk.chunk_id, record, payload.describe(record))
-            for record in np.flatnonzero(_flags(lost, frame.records)).tolist()
-        ]
-        return Prepared(replace(state, progress=progress), payload, tuple(notes))
+        notes = tuple(events.doubt_notes(members(state.progress.intent)))
+        return Prepared(replace(state, progress=progress), events.payload(pending), notes)
 
     def _judge_again(self, state: ChunkState) -> Prepared:
-        return self._judge(
-            state.chunk,
-            self._look(state),
-            state.progress.recover(),
-            size=state.findings.source_size,
-        )
+        look, size = self._look(state), state.findings.source_size
+        prepared = self._judge(state.chunk, look, state.progress.recover(), size=size)
+        events = _Events(self._work, look, state.chunk.chunk_id)
+        return replace(prepared, notes=tuple(events.doubt_notes(members(state.progress.intent))))
 
     def _judge(
         self, chunk: Chunk, look: Look, before: Progress | None, *, size: int = 0
@@ -210,6 +203,11 @@ class _Events:
         self._work = work
         self._look = look
         self._chunk_id = chunk_id
+
+    def doubt_notes(self, records: Iterable[int]) -> Iterator[Note]:
+        """Yield what `doubt.csv` needs of records with intent that a crash left over."""
+        for record in records:
+            yield doubt_note(self._chunk_id, record, self.describe(record))
 
     def payload(self, wanted: Flags) -> Payload:
         """Encode the rows that are wanted."""

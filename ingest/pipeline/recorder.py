@@ -160,5 +160,6 @@ class Recorder:
     def _forget(self, states: Iterable[ChunkState]) -> None:
         for state in states:
             current = self._states.get(state.chunk.chunk_id)
-            if current is state and state.progress.complete:
+            # Records that came back mended are sent while they are held.
+            if current is state and state.progress.complete and not state.progress.held:
                 del self._states[state.chunk.chunk_id]

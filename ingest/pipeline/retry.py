@@ -171,7 +171,7 @@ def _loads_of(file: ReturnedFile, store: Store, config: RunConfig) -> list[Load]
             hint="keep the column _reject_id as it is",
             code="nothing_to_retry",
         )
-    return found
+    return sorted(found, key=lambda load: load.load_id)
 
 
 def _prefix(source_id: UUID) -> int:
@@ -265,9 +265,9 @@ def _book(config: RunConfig, load: Load) -> RuleBook:
     """
     identity: Any = load.config["identity"]
     then = replace(config, identity=identity[0], identity_keys=tuple(identity[1:]))
-    one = config.inputs[0] if config.inputs else Input()
     # Switches need not be typed again: what the load was judged by is known when it is met.
-    for strict, timeless in product((config.strict, not config.strict), (False, True)):
+    switches = product((config.strict, not config.strict), (False, True))
+    for one, (strict, timeless) in product(config.inputs or (Input(),), switches):
         mapping = replace(one.mapping, no_timestamp=timeless)
         book = RuleBooks(replace(then, strict=strict)).of(replace(one, mapping=mapping))
         if digest(book.rules) == load.config["rules"]:
@@ -637,6 +637,7 @@ def _told(returned: _Return) -> dict[str, Any]:
         "outcomes": {name: count for name, (count, _) in outcomes.items()},
         "row_numbers": {name: places for name, (_, places) in outcomes.items()},
         "restored_cells": file.restored,
+        "edits_not_taken": file.not_taken(),
         "answers": str(path),
     }
 

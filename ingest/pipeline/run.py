@@ -98,11 +98,13 @@ class _Run:
             self.bad.append({"path": source.path, "reason": source.error.message})
             self.display.tell(f"left out: {source.error.message}")
 
-    def took_up(self, load: Load, states: Sequence[ChunkState]) -> None:
-        """Remember how far a load had come before this run."""
-        if load.source_id not in self.seen:
+    def took_up(self, load: Load, states: Sequence[ChunkState]) -> bool:
+        """Remember how far a load had come before this run; give whether it came up before."""
+        again = load.source_id in self.seen
+        if not again:
             self.seen.add(load.source_id)
             self.before += total(states)
+        return again
 
     @property
     def holder(self) -> str:
@@ -353,10 +355,10 @@ async def _send_one(
         found = await asyncio.to_thread(find, source, config, store, seen=lambda _: _obey(stop))
         locks.enter_context(lock_load(config, source, found.load, holder=run.holder))
         load, states, skipped = _take_up(run, source, found, store)
-        run.took_up(load, states)
+        again = run.took_up(load, states)
         plan.leave(sum(_settled_bytes(state) for state in states))
         if skipped is not None:
-            run.results.append(_result(store, load, skipped=skipped))
+            run.results.append(replace(_result(store, load, skipped=skipped), again=again))
             return
         # Without a place for its reports until they are there: a run that is killed while it
         # renders them is made up for by the next one.
@@ -412,7 +414,8 @@ def _take_up(
         store.rejudge(judged, states)
         return judged, states, None
     result = SourceResult(load, tuple(states))
-    if not result.complete or not load.reports:
+    reported = bool(load.reports) or load.source_id in run.seen
+    if not result.complete or not reported:
         return load, states, None
     if found.moved_from:
         here = replace(load, path=source.file.absolute)
@@ -471,7 +474,7 @@ async def _deliver(
                 log=lambda attempts: log.append({"run": run.run_id, **one} for one in attempts),
             )
             delivery = Delivery(
-                _terms(run, source.book),
+                replace(_terms(run, source.book), proven=_proven(states)),
                 connect=connect,
                 pacer=limit,
                 recorder=recorder,
@@ -487,6 +490,10 @@ async def _deliver(
         raise _first(group) from group
     finally:
         run.display.end()
+
+
+def _proven(states: Sequence[ChunkState]) -> bool:
+    return any(state.progress.delivered and state.findings.judged for state in states)
 
 
 def _first(group: BaseExceptionGroup[IngestError]) -> IngestError:

@@ -26,6 +26,7 @@ class SourceResult:
         skipped: Why nothing was done with it; None where something was.
         reports: Paths of its reports by kind.
         limited: `--limit` kept the rest of it back.
+        again: Another source of the run is the same load, and counts for it.
     """
 
     load: Load
@@ -34,11 +35,12 @@ class SourceResult:
     skipped: str | None = None
     reports: Mapping[str, str | None] = field(default_factory=dict)
     limited: bool = False
+    again: bool = False
 
     @property
     def counts(self) -> Counts:
-        """The ends of its records."""
-        return total(self.states)
+        """The ends of its records; none where another source counts for them."""
+        return Counts() if self.again else total(self.states)
 
     @property
     def bytes_done(self) -> int:
@@ -63,11 +65,13 @@ class SourceResult:
 
     def codes(self) -> dict[str, int]:
         """Violations of severity error by code."""
-        return tally([*(state.findings.codes for state in self.states), self.refusals])
+        found = [*(state.findings.codes for state in self.states), self.refusals]
+        return {} if self.again else tally(found)
 
     def warnings(self) -> dict[str, int]:
         """Violations of severity warning by code."""
-        return tally(state.findings.warnings for state in self.states)
+        found = (state.findings.warnings for state in self.states)
+        return {} if self.again else tally(found)
 
     def audit(self) -> None:
         """Recount: what the verdicts, the segments and the bitmaps say must agree.
@@ -172,8 +176,7 @@ def summary_of(
         reports: `directory`, `html`, `summary`.
         bad: `path` and `reason` of the sources that were left out.
     """
-    distinct = list({source.load.source_id: source for source in sources}.values())
-    counts = _sum(distinct)
+    counts = _sum(sources)
     body: dict[str, Any] = {
         "format": FORMAT,
         "version": __version__,
@@ -194,8 +197,8 @@ def summary_of(
             name: getattr(counts, name) - getattr(before, name)
             for name in ("read", "delivered", "rejected", "refused")
         },
-        "codes": tally(source.codes() for source in distinct),
-        "warnings": tally(source.warnings() for source in distinct),
+        "codes": tally(source.codes() for source in sources),
+        "warnings": tally(source.warnings() for source in sources),
         "requests": dict(requests),
         "sources": [source.body() for source in sources],
         "left_out": [dict(source) for source in bad],
@@ -221,8 +224,7 @@ def failure_summary(error: IngestError, *, run: Mapping[str, Any]) -> dict[str, 
 
 
 def _sum(sources: Sequence[SourceResult]) -> Counts:
-    loads = {source.load.source_id: source for source in sources}  # a copy counts once
-    return sum((source.counts for source in loads.values()), Counts())
+    return sum((source.counts for source in sources), Counts())
 
 
 def _ends(counts: Counts) -> dict[str, int]:

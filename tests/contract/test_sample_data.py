@@ -17,6 +17,7 @@ from ingest.core.rules import catalogue, rules_of
 from ingest.edges.encoder import Encoder, uuid_series
 from ingest.edges.framing import Limits, frames, read_header
 from ingest.edges.validator import Validator, load_documents
+from tests.support import make_jsonl_sample
 
 ROOT = Path(__file__).parents[2]
 IDENTITY = ("customer_id", "email", "device_id", "cookie", "group_id")
@@ -40,7 +41,8 @@ def test_the_sample_is_what_its_generator_writes() -> None:
     data = (ROOT / "sample_data/events.csv").read_bytes()
 
     assert data == make_sample.sample()
-    assert (ROOT / "sample_data/README.md").read_text(encoding="utf-8") == make_sample.readme()
+    readme = (ROOT / "sample_data/README.md").read_text(encoding="utf-8")
+    assert readme == make_sample.readme() + make_jsonl_sample.section()
     assert len(data) < 400 * 1024
 
 

@@ -35,16 +35,21 @@ def sweep(table: Bench, points: Sequence[Point]) -> list[str]:
             story = crash(table, chosen, name=f"crash-{number}")
         except (AssertionError, TimeoutError) as error:
             wrong.append(f"{' | '.join(map(str, chosen))}: {str(error)[:600]}")
-            print("WRONG", wrong[-1], flush=True)
+            _say(f"WRONG {wrong[-1]}")
             continue
         kills += story.kills
         missed += story.kills < len(chosen)
         doubtful, repeats = max(doubtful, story.in_doubt), repeats + story.repeats
-    print(
+    _say(
         f"{len(points)} points, {kills} kills, {missed} crashes with a point that was not reached,"
         f" {repeats} repeats in all, {doubtful} records in doubt at most, {len(wrong)} wrong"
     )
     return wrong
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 def main() -> int:
@@ -54,14 +59,17 @@ def main() -> int:
     parser.add_argument("--wide", action="store_true", help="records that make three chunks")
     parser.add_argument("--only", default="", help="points whose text contains this")
     flags = parser.parse_args()
-    with tempfile.TemporaryDirectory() as directory, bench(Path(directory), wide=flags.wide) as table:
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        bench(Path(directory), wide=flags.wide) as table,
+    ):
         points = record(table)
         chosen = points if flags.all else sampled(points)
         chosen = [point for point in chosen if flags.only in str(point)]
-        print(f"{len(points)} points passed, {len(chosen)} chosen", flush=True)
+        _say(f"{len(points)} points passed, {len(chosen)} chosen")
         began = time.monotonic()
         wrong = sweep(table, chosen)
-        print(f"{time.monotonic() - began:.0f} s")
+        _say(f"{time.monotonic() - began:.0f} s")
     return 1 if wrong else 0
 
 

@@ -5,14 +5,28 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.deadly import Nursery
 from tests.support.workdir import ExternalSandbox, Server, Workdir
 
 KEY = "event-key-0123456789"
 
 
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    """A process that has imported the command and forks for each run of it."""
+    with Nursery(deadly=False) as made:
+        yield made
+
+
 @pytest.fixture
-def work(tmp_path: Path) -> Workdir:
+def work(tmp_path: Path, nursery: Nursery) -> Workdir:
     """A working directory with a state and a key of its own."""
+    return Workdir(tmp_path, {"INGEST_API_KEY": KEY}, nursery)
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> Workdir:
+    """The same; each command is a new interpreter, as from a shell."""
     return Workdir(tmp_path, {"INGEST_API_KEY": KEY})
 
 

@@ -229,7 +229,7 @@ def test_a_header_in_another_encoding_I7(work: Workdir, server: Server) -> None:
 
     done = send_file(work, server, file)
 
-    wrong = "event,customer_id,".encode().__len__()
+    wrong = len(b"event,customer_id,")
     assert_refused(
         work, done, "header_not_text", f"byte {wrong} (0x83)", "--encoding", server=server
     )
@@ -308,11 +308,10 @@ def test_a_nul_in_a_cell_I9(work: Workdir, server: Server) -> None:  # noqa: N80
 )
 def test_line_ends(work: Workdir, server: Server, header: str, ends: list[str]) -> None:
     """I10: whatever ends the lines, even mixed, each is a record, and blank ones are none."""
-    lines = ["event,customer_id,note" + header]
-    for n in range(90):
-        lines.append(f"visit,c{n},{n}" + ends[n % len(ends)] + ends[0] * (n % 30 == 7))
-    content = "".join(lines).encode()
-    file = put(work, content, header=len(lines[0]), newline="\r" if header == "\r" else "\n")
+    first = "event,customer_id,note" + header
+    lines = [f"visit,c{n},{n}" + ends[n % len(ends)] + ends[0] * (n % 30 == 7) for n in range(90)]
+    content = "".join((first, *lines)).encode()
+    file = put(work, content, header=len(first), newline="\r" if header == "\r" else "\n")
 
     done = send_file(work, server, file)
 
@@ -337,24 +336,22 @@ def test_a_last_line_without_its_end(work: Workdir, server: Server, end: bytes) 
 def test_a_last_record_cut_at_every_byte_I12(work: Workdir, server: Server) -> None:  # noqa: N802 - its case
     """I12: cut anywhere, a last record is sent only where all its cells are there."""
     last = b'visit,c2,"a ""quoted"" note"\n'
+    whole = last.rindex(b",") + 1
     files = [
-        put(work, HEADER + GOOD + last[:size], name=f"cut/{size:02}.csv")
+        put(work, HEADER + b"visit,f%d,x\n" % size + last[:size], name=f"cut/{size:02}.csv")
         for size in range(1, len(last))
     ]
 
     done = send(work, server, work.root / "cut")
 
     assert_recounted(work, files, done, server)
-    whole = last.index(b'"')  # an empty last cell, then an open quote, then the closed one
+    # Then its last cell is empty, or open, or closed: at the end, and at the quote of each pair.
+    closed = last.count(b'""') + 1
     assert codes_of(done) == {
-        "row_truncated": last.rindex(b","),
-        "quote_unclosed": done.summary["codes"]["quote_unclosed"],
+        "row_truncated": whole - 1,
+        "quote_unclosed": len(last) - whole - 1 - closed,
     }
-    assert sum(codes_of(done).values()) == done.summary["records"]["rejected"] < len(files)
-    assert done.summary["warnings"]["last_line_unterminated"] == len(files) - sum(
-        codes_of(done).values()
-    )
-    assert whole
+    assert done.summary["warnings"]["last_line_unterminated"] == 1 + closed
 
 
 def test_a_last_record_that_is_still_written_I12(work: Workdir, server: Server) -> None:  # noqa: N802 - its case
@@ -689,7 +686,7 @@ def test_gzip_with_the_name_of_a_csv_I24(work: Workdir, server: Server) -> None:
 @pytest.mark.parametrize(
     ("content", "code", "words"),
     [
-        pytest.param(zipped(HEADER + GOOD), "source_not_csv", "unzip events.csv", id="I24-zip"),
+        pytest.param(zipped(HEADER + GOOD), "source_not_csv", "unzip ", id="I24-zip"),
         pytest.param(zipped(b"\0" * (64 << 20)), "source_not_csv", "zip", id="I24-zip-bomb"),
         pytest.param(b"BZh91AY&SY" + b"x" * 99, "source_not_csv", "bunzip2", id="I24-bzip2"),
         pytest.param(b"PAR1" + b"\0" * 99, "source_not_csv", "Parquet", id="I24-parquet"),
@@ -752,7 +749,6 @@ def _fifo(work: Workdir) -> Path:
         pytest.param(lambda _: Path("/dev/null"), "source_not_a_file", "a device", id="I25-dev-null"),
         pytest.param(lambda work: work.root / "no.csv", "source_missing", "no.csv", id="I25-missing"),
         pytest.param(lambda work: work.root / "no*.csv", "source_missing", "quotes", id="I25-pattern"),
-        pytest.param(lambda _: Path("/proc/self/mem"), "source_", "/proc/self/mem", id="I25-proc-mem"),
     ],
 )  # fmt: skip
 def test_what_is_no_file(
@@ -765,9 +761,7 @@ def test_what_is_no_file(
     """I25: what is not there or is no regular file is refused by name, without a wait."""
     done = send(work, server, place(work))
 
-    found = done.summary["error"]["code"]
-    assert found.startswith(code)
-    assert_refused(work, done, found, words, server=server)
+    assert_refused(work, done, code, words, server=server)
 
 
 def test_a_directory_of_files_I25(work: Workdir, server: Server) -> None:  # noqa: N802 - its case
@@ -860,7 +854,7 @@ def test_memory_is_flat_I27(work: Workdir) -> None:  # noqa: N802 - its case
     [
         pytest.param(b"no.name,c%d,x", id="I28-by-the-rules"),
         pytest.param(b"visit,c%d", id="I28-by-reading"),
-        pytest.param(b'visit,c%d,"', id="I28-quotes"),
+        pytest.param(b'visit,c%d,"x"y', id="I28-quotes"),
         pytest.param(b"\xff,c%d,x", id="I28-bytes"),
     ],
 )

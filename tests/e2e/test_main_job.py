@@ -1,8 +1,14 @@
 """The main job: a file in, each record checked, rejects reported, valid records delivered."""
 
+import json
 import os
+import shlex
+import signal
 import stat
+import sys
+import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -18,21 +24,24 @@ from tests.support.workdir import (
     refused_by_server,
     some,
     source_id,
+    wait_for_events,
 )
 
 FREE = ("--sandbox", "--rate", "0")
 
 
 @pytest.mark.parametrize("endpoint", ["bulk", "event"])
-def test_each_record_meets_its_end(work: Workdir, endpoint: str) -> None:
+def test_each_record_meets_its_end(installed: Workdir, endpoint: str) -> None:
     """Through either endpoint, what is valid arrives, the rest is reported, and all is counted."""
-    source = work.source(some(130, bad_every=10))
+    source = installed.source(some(130, bad_every=10))
 
-    done = work.json("run", source.path, *FREE, "--endpoint", endpoint)
+    done = installed.json("run", source.path, *FREE, "--endpoint", endpoint)
 
     assert done.code == 3
     summary = done.summary
-    assert_codes_recounted(summary, [assert_accounted(work, source, summary, work.server)])
+    assert_codes_recounted(
+        summary, [assert_accounted(installed, source, summary, installed.server)]
+    )
     assert summary["records"] == {
         "read": 130, "delivered": 117, "rejected": 13, "refused": 0, "unsent": 0,
     }  # fmt: skip
@@ -43,9 +52,9 @@ def test_each_record_meets_its_end(work: Workdir, endpoint: str) -> None:
         "retried": 0,
         "status": {"200": 4 if endpoint == "bulk" else 117},
     }
-    assert work.server.requests() == summary["requests"]["sent"]
+    assert installed.server.requests() == summary["requests"]["sent"]
     paths = {"bulk": "/api/v1/bulkevents", "event": "/api/v1/event"}
-    assert work.server.paths() == {paths[endpoint]}
+    assert installed.server.paths() == {paths[endpoint]}
 
 
 def test_a_source_is_named_by_its_content(work: Workdir) -> None:
@@ -61,7 +70,6 @@ def test_a_source_is_named_by_its_content(work: Workdir) -> None:
 
 def test_the_summary_file_is_what_json_prints(work: Workdir) -> None:
     """`summary.json` holds the object that `--json` prints."""
-    import json
 
     source = work.source(some(20, bad_every=10))
 
@@ -93,23 +101,23 @@ def test_rejects_ok_makes_3_a_0(work: Workdir) -> None:
 
 
 @pytest.mark.parametrize("flags", [("--rejects-ok",), ()], ids=["rejects-ok", "plain"])
-def test_a_second_run_does_nothing(work: Workdir, flags: tuple[str, ...]) -> None:
+def test_a_second_run_does_nothing(installed: Workdir, flags: tuple[str, ...]) -> None:
     """A finished load run again sends nothing and gives the code of its counts and today's flags."""
-    source = work.source(some(100, bad_every=10))
-    first = work.json("run", source.path, *FREE)
-    requests = work.server.requests()
+    source = installed.source(some(100, bad_every=10))
+    first = installed.json("run", source.path, *FREE)
+    requests = installed.server.requests()
 
-    again = work.json("run", source.path, *FREE, *flags)
+    again = installed.json("run", source.path, *FREE, *flags)
 
     assert (first.code, again.code) == (3, 0 if flags else 3)
-    assert work.server.requests() == requests
+    assert installed.server.requests() == requests
     assert again.summary["requests"]["sent"] == 0
     assert again.summary["records"] == first.summary["records"]
     assert again.summary["of_which"] == first.summary["of_which"]
     assert again.summary["codes"] == first.summary["codes"]
     assert again.summary["this_run"] == dict.fromkeys(first.summary["this_run"], 0)
     assert "already complete" in again.summary["sources"][0]["skipped"]
-    assert_accounted(work, source, again.summary, work.server)
+    assert_accounted(installed, source, again.summary, installed.server)
 
 
 def test_identical_rows_are_two_events(work: Workdir) -> None:
@@ -222,21 +230,23 @@ def test_order_is_kept_with_concurrency_1(work: Workdir, server: Server) -> None
     assert_accounted(work, source, done.summary, server)
 
 
-def test_reports_are_private(work: Workdir) -> None:
+def test_reports_are_private(installed: Workdir) -> None:
     """X10: reports and state are 0600, their directories 0700, whatever the umask."""
-    source = work.source(some(20, bad_every=5))
+    source = installed.source(some(20, bad_every=5))
 
-    with work.start("run", source.path, *FREE, "-q", umask=0) as process:
+    with installed.start("run", source.path, *FREE, "-q", umask=0) as process:
         process.communicate(timeout=60)
 
     assert process.returncode == 3
-    places = [*(work.root / "ingest-reports").rglob("*"), *work.state.rglob("*")]
+    places = [*(installed.root / "ingest-reports").rglob("*"), *installed.state.rglob("*")]
     files = {str(p): oct(stat.S_IMODE(p.stat().st_mode)) for p in places if p.is_file()}
     assert set(files.values()) == {"0o600"}, Counter(files.values())
-    outer = [p for p in (work.state, work.root / "ingest-reports") for p in (p, *p.rglob("*"))]
+    outer = [
+        p for p in (installed.state, installed.root / "ingest-reports") for p in (p, *p.rglob("*"))
+    ]
     modes = {str(p): stat.S_IMODE(p.stat().st_mode) for p in outer if p.is_dir()}
     assert all(mode & 0o022 == 0 for mode in modes.values()), modes
-    assert {modes[str(work.state)], modes[str(work.root / "ingest-reports")]} == {0o700}
+    assert {modes[str(installed.state)], modes[str(installed.root / "ingest-reports")]} == {0o700}
 
 
 def test_check_finds_what_run_rejects(work: Workdir) -> None:
@@ -258,14 +268,17 @@ def test_check_finds_what_run_rejects(work: Workdir) -> None:
         (work.root / each.summary["sources"][0]["reports"]["rejects_jsonl"]).read_text()
         for each in (checked, ran)
     ]
-    named = [text.replace(each.summary["run_id"], "") for text, each in zip(rejects, (checked, ran))]
+    named = [
+        text.replace(each.summary["run_id"], "")
+        for text, each in zip(rejects, (checked, ran), strict=True)
+    ]
     assert named[0] == named[1]
 
 
 @pytest.mark.parametrize("command", ["check", "run"])
-def test_check_opens_no_socket(work: Workdir, command: str) -> None:
+def test_check_opens_no_socket(installed: Workdir, command: str) -> None:
     """X24: `check` makes no connection; the trap that shows it springs for `run`."""
-    trap = work.root / "trap"
+    trap = installed.root / "trap"
     trap.mkdir()
     (trap / "sitecustomize.py").write_text(
         "import os, socket\n"
@@ -276,11 +289,11 @@ def test_check_opens_no_socket(work: Workdir, command: str) -> None:
         "socket.socket.connect = socket.socket.connect_ex = refuse\n"
         "socket.getaddrinfo = lambda *rest, **named: refuse(socket.socket())\n"
     )
-    source = work.source(some(20))
-    path = os.pathsep.join((str(trap), work.env()["PYTHONPATH"]))
+    source = installed.source(some(20))
+    path = os.pathsep.join((str(trap), installed.env()["PYTHONPATH"]))
 
-    done = work.ingest(command, source.path, *(["--url", "http://127.0.0.1:9"] * (command == "run")),
-                       env=work.env(PYTHONPATH=path))  # fmt: skip
+    done = installed.ingest(command, source.path, *(["--url", "http://127.0.0.1:9"] * (command == "run")),
+                       env=installed.env(PYTHONPATH=path))  # fmt: skip
 
     assert done.code == (99 if command == "run" else 0), done.err
 
@@ -335,7 +348,7 @@ def test_a_wholly_invalid_file_sends_nothing(work: Workdir) -> None:
 def test_any_file_name_will_do(work: Workdir, name: bytes) -> None:
     """S16: a source may have any name; it is resumed, reported and shown under it."""
     plain = work.source([good(1), bad(0), good(2)], name="plain.csv")
-    os.rename(plain.path, os.path.join(os.fsencode(work.root), name))
+    plain.path.rename(work.root / os.fsdecode(name))
 
     first = work.json("run", *FREE, "--", name)
     second = work.json("run", *FREE, "--", name)
@@ -351,7 +364,6 @@ def test_any_file_name_will_do(work: Workdir, name: bytes) -> None:
 
 def test_status_tells_what_is_left(work: Workdir) -> None:
     """`status` shows loads and runs, of all or of one, as text and as JSON."""
-    import json
 
     source = work.source(some(30, bad_every=10))
     first = work.json("run", source.path, *FREE, "--limit", "20").summary
@@ -387,8 +399,8 @@ def test_the_summary_reads_well(work: Workdir) -> None:
     done = work.ingest("run", source.path, *FREE)
 
     assert done.code == 3
-    for words in ("30  records read", "27  accepted by Blueshift", "3  rejected by our check"):
-        assert words in " ".join(done.out.split(" ")), done.out
+    for words in ("30  records read", "27  accepted by the sandbox", "3  rejected by our check"):
+        assert words in done.out
     assert "ingest-reports/" in done.out
     assert "event_has_period" in done.out
 
@@ -404,11 +416,13 @@ def test_quiet_says_nothing_on_stderr(work: Workdir) -> None:
     assert "records read" in done.out
 
 
-def test_no_progress_where_nobody_looks(work: Workdir) -> None:
+def test_no_progress_where_nobody_looks(installed: Workdir) -> None:
     """P13: on a pipe there is no bar, no carriage return, no colour; the plan line is told."""
-    source = work.source(some(200))
+    source = installed.source(some(200))
 
-    done = work.ingest("run", source.path, *FREE, env=work.env(TERM="dumb", LANG="C", LC_ALL="C"))
+    done = installed.ingest(
+        "run", source.path, *FREE, env=installed.env(TERM="dumb", LANG="C", LC_ALL="C")
+    )
 
     assert done.code == 0
     assert "\r" not in done.err + done.out
@@ -437,8 +451,6 @@ def test_a_reader_that_goes_away_harms_nothing(work: Workdir, flags: tuple[str, 
 
 def test_head_1(work: Workdir) -> None:
     """P5: `ingest run ... | head -1` shows a line and leaves the load complete."""
-    import shlex
-    import sys
 
     source = work.source(some(50, bad_every=10))
     command = [sys.executable, "-m", "ingest", "run", str(source.path), *FREE]
@@ -454,8 +466,6 @@ def test_head_1(work: Workdir) -> None:
 
 def test_closed_standard_streams(work: Workdir) -> None:
     """P13: with stdin, stdout and stderr closed the load is complete all the same."""
-    import shlex
-    import sys
 
     source = work.source(some(50, bad_every=10))
     command = [sys.executable, "-m", "ingest", "run", str(source.path), *FREE]
@@ -487,29 +497,24 @@ def test_big_records_are_cut_into_bodies_that_fit(work: Workdir, server: Server)
 
 def test_the_sandbox_of_a_run_ends_with_it(work: Workdir) -> None:
     """The background sandbox of `--sandbox` does not outlive its run, however that ends."""
-    import signal
-    import time
-
-    from tests.support.workdir import wait_for_events
 
     source = work.source(some(3000))
 
     with work.start("run", source.path, "--sandbox", "--rate", "5") as process:
         wait_for_events(work.server, 60)
-        url = [word for word in _environment_urls(process.pid)]
+        servers = _children(process.pid)
         process.send_signal(signal.SIGKILL)
         process.communicate(timeout=20)
 
-    assert url, "no sandbox process was found"
+    assert servers, "no sandbox process was found"
     until = time.monotonic() + 10
-    while any(os.path.exists(f"/proc/{pid}") for pid in url):
+    while any(Path(f"/proc/{pid}").exists() for pid in servers):
         assert time.monotonic() < until, "the sandbox outlives its run"
         time.sleep(0.05)
 
 
-def _environment_urls(parent: int) -> list[int]:
+def _children(parent: int) -> list[int]:
     """The children of a process."""
-    from pathlib import Path
 
     return [
         int(child)

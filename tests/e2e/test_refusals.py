@@ -31,7 +31,10 @@ def _pasted(hint: str) -> list[str]:
         pytest.param(b"EventName,customer_id,n", b"visit,c1,1", "event_column_missing", id="event"),
         pytest.param(b"event,UserId,n", b"visit,c1,1", "identity_column_missing", id="identity"),
         pytest.param(
-            b"event,customer_id,created_at", b"visit,c1,2024-01-01", "timestamp_undecided", id="time"
+            b"event,customer_id,created_at",
+            b"visit,c1,2024-01-01",
+            "timestamp_undecided",
+            id="time",
         ),
         pytest.param(
             b"EventName,CustomerID,CreatedAt",
@@ -71,9 +74,13 @@ def test_no_key_says_how_to_go_on(work: Workdir) -> None:
     ("arguments", "meant"),
     [
         pytest.param(("run", "events.csv", "--sandbx"), "--sandbox", id="flag"),
-        pytest.param(("run", "events.csv", "--sandbox", "--map", "email=notte"), "note", id="column"),
+        pytest.param(
+            ("run", "events.csv", "--sandbox", "--map", "email=notte"), "note", id="column"
+        ),
         pytest.param(("run", "events.csv", "--sandbox", "--drop", "Note"), "note", id="case"),
-        pytest.param(("run", "events.csv", "--sandbox", "--type", "note=nmber"), "number", id="type"),
+        pytest.param(
+            ("run", "events.csv", "--sandbox", "--type", "note=nmber"), "number", id="type"
+        ),
         pytest.param(("chekc", "events.csv"), "check", id="command"),
     ],
 )
@@ -158,14 +165,14 @@ def test_files_that_are_no_such_csv(work: Workdir, content: bytes, words: str) -
     assert words.lower() in (error["message"] + error["hint"]).lower()
 
 
-def test_a_directory_is_refused(work: Workdir) -> None:
-    """I25: a directory is none of the things that can be read."""
+def test_an_empty_directory_is_refused(work: Workdir) -> None:
+    """I25: a directory that has nothing to send is named and refused."""
     (work.root / "folder").mkdir()
 
     done = work.json("run", "folder", *FREE)
 
     assert done.code == 2
-    assert "directory" in done.summary["error"]["message"]
+    assert "folder" in done.summary["error"]["message"]
 
 
 def test_a_pipe_is_refused(work: Workdir) -> None:
@@ -205,9 +212,9 @@ def test_one_bad_source_of_several_refuses_all(work: Workdir) -> None:
                   ("sandbox", "--help"), ("--version",)],
     ids=["help", "run", "check", "status", "sandbox", "version"],
 )  # fmt: skip
-def test_help(work: Workdir, arguments: tuple[str, ...]) -> None:
+def test_help(installed: Workdir, arguments: tuple[str, ...]) -> None:
     """Help and version come on stdout, with exit code 0."""
-    done = work.ingest(*arguments)
+    done = installed.ingest(*arguments)
 
     assert done.code == 0
     assert done.out

@@ -4,7 +4,9 @@ import json
 import math
 import random
 import re
+import uuid
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from itertools import pairwise
 
 import orjson
@@ -12,13 +14,18 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ingest.config import Settings, resolve
 from ingest.core.json_mapping import Change, JsonMapping
 from ingest.core.mapping import Kind
-from ingest.core.model import Position
+from ingest.core.model import Dialect, Position
 from ingest.edges.encoder import Encoder
+from ingest.edges.framing import Limits as FramingLimits
 from ingest.edges.jsonl import Collector, Frame, Limits, Rewriter, Wanted, encoded, frames, mended
 from ingest.edges.jsonl.outline import Outline, member_counts
-from tests.support.json_lines import BLANK, BROKEN, OTHER, NAMES, Number, Pairs, Writer, read
+from ingest.pipeline.formats import form_of
+from ingest.pipeline.sources import Opened, rule_book
+from tests.support.json_lines import BLANK, BROKEN, NAMES, OTHER, Number, Pairs, Writer, read
+from tests.support.judging import NativeJudge
 
 SEEDS = st.integers(0, 2**48)
 START = Position(0, 0, 1)
@@ -466,11 +473,11 @@ def rewritten_by_hand(text: bytes, mapping: JsonMapping) -> tuple[Pairs, set[tup
 
     def put(name: str, value: object) -> None:
         stays = [node for node in nodes if node.name == name and not node.gone]
-        if stays and stays[-1].original is not None:
+        if any(node.original is not None for node in stays):
             wrong.add(("json_duplicate_key", name))
             return
-        if stays:
-            stays[-1].gone = True
+        for node in stays:
+            node.gone = True
         added.append((name, value))
 
     for change in mapping.changes:
@@ -548,3 +555,62 @@ def test_flags_change_what_they_name_and_nothing_else(seed: int) -> None:
             assert read(got) == wanted, (text, mapping)
         if read(text) == wanted and not wrong:
             assert got == text
+
+
+# -- verdicts --------------------------------------------------------------------------------
+
+NOW = datetime(2026, 2, 1, tzinfo=UTC)
+BOOK = rule_book(resolve(Settings(sandbox=True), environ={}, sends=False))
+NATIVE = NativeJudge(BOOK.rules)
+TIMED = {rule.code for rule in BOOK.rules if rule.check}
+RULE_NAMES = [*BOOK.known, "site", "browser_x", "_bsft_y", "a b", "zero\u200bwidth", "note", "é"]
+CELLS = [
+    '"view"', '"purchase"', '"identify"', '"a.b"', '""', '" "', '"TRUE"', '"NULL"', '"nan"', "null",
+    "5", "1.0", "1e3", "-0", "123456789012345678901234567890", "true", "[]", "{}", '[{"id":"x"}]',
+    '[{"id":"x","subscribed":true}]', '"jane@example.com"', '"2026-01-01T00:00:00Z"', '"12.5"',
+    '"300.1.2.3"', '"\\u0661"', '"x\\u00a0y"', '"6f1c1c2e-9f27-4e2e-8a57-111111111111"',
+]  # fmt: skip
+
+
+def line_of(rng: random.Random, number: int) -> bytes:
+    names = rng.sample(RULE_NAMES, rng.randrange(9)) + rng.sample(["event", "customer_id"], 2)
+    names += [f"k{number}_{n}" for n in range(rng.randrange(3))]
+    cells = [(name, rng.choice(CELLS)) for name in dict.fromkeys(names)]
+    return ("{" + ",".join(f"{json.dumps(n)}:{c}" for n, c in cells) + "}\n").encode()
+
+
+@settings(max_examples=40, deadline=None)
+@given(SEEDS)
+def test_verdicts_on_lines_are_those_of_a_native_judge_on_what_is_sent(seed: int) -> None:
+    """Columns, kinds that change, names without a column: the codes of each line are the same."""
+    rng = random.Random(seed)
+    data = b"".join(line_of(rng, number) for number in range(300))
+    source = Opened(None, None, BOOK, Dialect(), (), START, JsonMapping())  # type: ignore[arg-type]
+    form = form_of(
+        source,
+        read_at=lambda o, n: data[o : o + n],
+        source_id=uuid.UUID(int=seed),
+        limits=FramingLimits(chunk_bytes=rng.choice([900, 9000, 1 << 20])),
+    )
+
+    got: list[set[str]] = []
+    for look in form.looks(START, stop=None, limit=None, size=len(data)):
+        verdict = look.judge(NOW)
+        rows = {c.code: verdict.rows_with(c.code) for c in verdict.codes}
+        got += [
+            {code for code, flags in rows.items() if flags[row] and code not in TIMED}
+            for row in range(len(look.frame.rows))
+        ]
+
+    wanted = [NATIVE.codes(as_sent(line)) for line in data.splitlines()]
+    assert [codes - TIMED for codes in got] == wanted
+
+
+def as_sent(line: bytes) -> dict[str, object]:
+    event = {name: value for name, value in orjson.loads(line).items() if value is not None}
+    exact = dict(read(line))
+    for name in ("customer_id", "email", "device_id", "cookie", "group_id"):
+        value = exact.get(name)
+        if isinstance(value, Number) and value.tag == "integer":
+            event[name] = str(int(value.text))
+    return event

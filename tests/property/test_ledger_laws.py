@@ -52,3 +52,25 @@ def test_settled_and_gaps_are_everyone_after_any_history(history):
         counts = progress.counts()
         assert counts.read == total
         assert counts.unsent == progress.pending.bit_count()
+
+
+@given(histories(), st.randoms())
+def test_what_is_reopened_is_held_or_ended_after_any_history(history, luck):
+    """Mended records are never pending, so that no run sends what was rejected; none is lost."""
+    total, rejected, steps = history
+    progress = Progress(total, rejected=rejected)
+    mended = 0
+    for kind, chance in steps:
+        back = (progress.rejected | progress.refused) & luck.getrandbits(max(total, 1))
+        mended |= back
+        progress = progress.reopen(back)
+        if kind == "intend":
+            wanted = (progress.pending | progress.held & mended) & chance.getrandbits(max(total, 1))
+            progress = progress.intend(wanted)
+        else:
+            progress = _settle(progress, chance) if kind == "settle" else progress.recover()
+
+        assert not progress.pending & mended
+        ends = [progress.rejected, progress.delivered, progress.refused, progress.held]
+        assert sum(ends) + progress.pending == everyone(total)
+        assert progress.counts().read == total

@@ -59,9 +59,7 @@ class Bench:
     def run(self, work: Workdir, *, at: Point | None = None, log: Path | None = None) -> Done:
         """Run the command, to its end or its death."""
         arguments = ["run", str(self.source.path), *work.to(self.server), *FLAGS]
-        done = Done(
-            *self.nursery.run(arguments, cwd=work.root, environ=work.env(), at=at, log=log)
-        )
+        done = Done(*self.nursery.run(arguments, cwd=work.root, environ=work.env(), at=at, log=log))
         if done.code != KILLED:
             assert_summary_form(done)
         return done

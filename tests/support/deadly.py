@@ -207,15 +207,17 @@ def wrap_sockets(reaper: Reaper) -> None:
 
 
 def main() -> None:
-    """Wrap, import the command, and fork for each line of standard input."""
+    """Wrap, import the command, and fork for each line of standard input; `plain`: no wrapping."""
     reaper = Reaper()
-    wrap_files(reaper)
-    wrap_database(reaper)
-    wrap_sockets(reaper)
+    if "plain" not in sys.argv[1:]:
+        wrap_files(reaper)
+        wrap_database(reaper)
+        wrap_sockets(reaper)
     sys.path.insert(0, str(ROOT))
     import ingest.cli
     import ingest.cli.render
     import ingest.config
+    import ingest.pipeline.retry
     import ingest.pipeline.run
 
     for line in sys.stdin:
@@ -252,11 +254,18 @@ def _be_born(order: dict[str, Any], reaper: Reaper, command: Callable[[list[str]
 
 
 class Nursery:
-    """The process that forks for runs; use as a context manager."""
+    """The process that forks for runs; use as a context manager.
+
+    Args:
+        deadly: Its runs can be given a point to die at.
+    """
+
+    def __init__(self, *, deadly: bool = True) -> None:
+        self._flags = [] if deadly else ["plain"]
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
-            [sys.executable, "-P", str(Path(__file__).resolve())],
+            [sys.executable, "-P", str(Path(__file__).resolve()), *self._flags],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -284,9 +293,10 @@ class Nursery:
         environ: dict[str, str],
         at: Point | None = None,
         log: Path | None = None,
+        wait_s: float = WAIT_S,
     ) -> tuple[int, str, str]:
         """Run the command; give its exit code (negative: the signal), output and errors."""
-        out, err = cwd / "out.txt", cwd / "err.txt"
+        out, err = cwd / ".out.txt", cwd / ".err.txt"
         order = {
             "arguments": list(arguments),
             "cwd": str(cwd),
@@ -299,21 +309,24 @@ class Nursery:
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
-        child = int(self._line())
+        child = int(self._line(WAIT_S))
         try:
-            code = int(self._line())
+            code = int(self._line(wait_s))
         except TimeoutError:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(child, signal.SIGKILL)
-            self._line()
+            self._line(WAIT_S)
             raise
-        return code, out.read_text(), err.read_text()
+        texts = [path.read_text(errors="surrogateescape") for path in (out, err)]
+        out.unlink()
+        err.unlink()
+        return code, texts[0], texts[1]
 
-    def _line(self) -> str:
+    def _line(self, wait_s: float) -> str:
         stream = self._process.stdout
         assert stream is not None
-        if not select.select([stream], [], [], WAIT_S)[0]:
-            raise TimeoutError(f"nothing came back within {WAIT_S} s")
+        if not select.select([stream], [], [], wait_s)[0]:
+            raise TimeoutError(f"nothing came back within {wait_s:g} s")
         # A byte at a time: what a buffer has taken, select does not see.
         line = b""
         while not line.endswith(b"\n"):

@@ -8,6 +8,7 @@ import csv
 import io
 import json
 import random
+import runpy
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -434,7 +435,9 @@ def main() -> None:
     """Write the files."""
     FOLDER.mkdir(exist_ok=True)
     (FOLDER / "events.csv").write_bytes(sample())
-    (FOLDER / "README.md").write_text(readme(), encoding="utf-8")
+    json_lines = Path(__file__).with_name("make_jsonl_sample.py")
+    section = runpy.run_path(str(json_lines))["section"]()
+    (FOLDER / "README.md").write_text(readme() + section, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,17 @@ SLOW = {
     Failure.CONNECT_TIMEOUT: 10.0,
 }  # fmt: skip
 ODD_BODIES = [b"", b"<html>sign in</html>", b"not json", b"[]", b'{"status":7}', b"[" * 3000]
-RETRY_AFTER = [None, "0", "1", "3", "20", "-5", "1000000000", "soon", "Mon, 01 Jan 1990 00:00:00 GMT"]
+RETRY_AFTER = [
+    None,
+    "0",
+    "1",
+    "3",
+    "20",
+    "-5",
+    "1000000000",
+    "soon",
+    "Mon, 01 Jan 1990 00:00:00 GMT",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +72,9 @@ def doubtful(status: int) -> bool:
 def every_fate() -> list[Fate]:
     """One fate for each way in which an attempt can end."""
     fates = [Fate()]
-    fates += [Fate(unseen=failure, stamped=stamped) for failure in UNSEEN for stamped in (False, True)]
+    fates += [
+        Fate(unseen=failure, stamped=stamped) for failure in UNSEEN for stamped in (False, True)
+    ]
     for failure in LOST:
         after_s = SLOW.get(failure, 0.05)
         for arrivals in ((), (0.01,), (after_s + 2.0,), (0.01, after_s + 40.0)):
@@ -151,15 +163,19 @@ class ModelApi:
     def arrive(self, events: Sequence[int], fate: Fate) -> Reply:
         """Take a request, and answer it."""
         self.requests.append(tuple(events))
-        if fate.reply is not None:
-            if fate.stored:
-                self._judge(events)
-            return fate.reply
-        return self._judge(events)
+        if fate.reply is None or (fate.reply.status == 409 and not self._knows(events)):
+            return self._judge(events)
+        if fate.stored:
+            self._judge(events)
+        return fate.reply
+
+    def _knows(self, events: Sequence[int]) -> bool:
+        """Whether all of them were taken: else a 409 would be a lie."""
+        return all(self.taken[event] for event in events)
 
     def _judge(self, events: Sequence[int]) -> Reply:
         nature = self.nature
-        known = all(self.taken[event] for event in events)
+        known = self._knows(events)
         if len(events) > nature.most or nature.heavy.intersection(events):
             return Reply(413)
         if nature.poison.intersection(events):

@@ -145,6 +145,8 @@ async def serving(
     *script: Step,
     tls: ssl.SSLContext | None = None,
     before_request: Step | None = None,
+    host: str = "127.0.0.1",
+    port: int = 0,
 ) -> AsyncIterator[Scripted]:
     """Run a scripted server.
 
@@ -153,6 +155,8 @@ async def serving(
         tls: Serve TLS with it.
         before_request: Done on each connection before anything is read; unless it gives True, the
             connection is closed then.
+        host: Where it listens.
+        port: Where it listens; 0: the system chooses.
     """
     seen = Scripted()
     steps = list(script)
@@ -173,7 +177,7 @@ async def serving(
             tasks.discard(task)
             writer.transport.abort() if task.cancelling() else writer.close()
 
-    server = await asyncio.start_server(connection, "127.0.0.1", 0, ssl=tls)
+    server = await asyncio.start_server(connection, host, port, ssl=tls)
     seen.port = server.sockets[0].getsockname()[1]
     try:
         yield seen

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 import traceback
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -26,11 +27,11 @@ from typing import Any
 from uuid import UUID
 
 from ingest.core.batching import BULK
-from ingest.core.gates import Allowance
+from ingest.core.gates import CANARY_EVENTS, Allowance
 from ingest.core.ledger import Progress, bitmap, members
 from ingest.core.load import ChunkState, Destination, Findings, Identity, Load, Stat
 from ingest.core.model import Chunk, Position, Violation
-from ingest.core.outcome import Failure, Reply, RetryPolicy
+from ingest.core.outcome import Reply, RetryPolicy
 from ingest.edges.limit import SharedLimit
 from ingest.edges.store import Store
 from ingest.errors import GateError, IngestError, InterruptedRun, StoppedError
@@ -43,7 +44,8 @@ from tests.support.virtual_time import VirtualLoop
 
 WALL_S = 1_700_000_000.0
 LONGEST_S = 40 * 86_400.0
-KIND_RUNS = 9
+KIND_RUNS = 100
+HELD_AFTER_RUNS = 3
 LOAD = Load(
     0, Destination("o"), UUID(int=1), "", "p", Identity(1, "f", 1, b"", Stat(1, 1, 1, 1, 1, 1)),
     {}, "", {}, fence=1,
@@ -108,7 +110,10 @@ def drawn(seed: int) -> Plan:
     concurrency = chance.choice([None, 1, 2, 3, 3, 8, 50])
     budget_s = chance.choice([5.0, 60.0, 600.0])
     ends = tuple(
-        (chance.choice(["kill", "kill", "kill", "signal", "twice", "ask", "disk", "none"]), _span(chance))
+        (
+            chance.choice(["kill", "kill", "kill", "signal", "twice", "ask", "disk", "none"]),
+            _span(chance),
+        )
         for _ in range(chance.choice([0, 1, 2, 3, 5]))
     )
     return Plan(
@@ -171,6 +176,7 @@ class World:
         tell: Called with lines on what happens.
         stamps: When requests left.
         intended: The events with intent in the ledger.
+        failed: In how many runs the server answered each event with an error of its own.
     """
 
     plan: Plan
@@ -181,6 +187,7 @@ class World:
     tell: Callable[[str], None]
     stamps: list[float] = field(default_factory=list)
     intended: set[int] = field(default_factory=set)
+    failed: Counter[int] = field(default_factory=Counter)
 
     def left(self, life: "Life", events: list[int]) -> None:
         """A request leaves: what must hold at this moment."""
@@ -208,6 +215,7 @@ class Life:
         out: Events that are under way.
         under_way: Requests that are.
         last: The first event of the last request.
+        failed: Events that the server answered with an error of its own.
         traffic: Its counts.
         commits_left: Commits until the disk is full.
     """
@@ -217,6 +225,7 @@ class Life:
     out: set[int] = field(default_factory=set)
     under_way: int = 0
     last: int = -1
+    failed: set[int] = field(default_factory=set)
     traffic: Traffic = field(default_factory=Traffic)
     commits_left: int = 1_000_000
 
@@ -239,7 +248,10 @@ class _Connection:
         await permit()
         world.left(life, events)
         try:
-            return await self._out(events, fate)
+            reply = await self._out(events, fate)
+            if reply.complete and reply.status in {409, 500, 502, 503, 504}:
+                life.failed.update(events)
+            return reply
         finally:
             life.out.difference_update(events)
             life.under_way -= 1
@@ -267,7 +279,9 @@ class _Disk:
         self._life = life
         self._store = store
 
-    def commit(self, load: Load, *, states: Iterable[ChunkState], notes: Iterable[Any] = ()) -> None:
+    def commit(
+        self, load: Load, *, states: Iterable[ChunkState], notes: Iterable[Any] = ()
+    ) -> None:
         if not self._life.alive:
             raise _DeadError
         self._life.commits_left -= 1
@@ -304,7 +318,10 @@ def _facts(first: int) -> Callable[[int], dict[str, object]]:
 def _fresh(plan: Plan) -> list[ChunkState]:
     states, first = [], 0
     for number, (count, rejected) in enumerate(plan.chunks):
-        at, end = Position(first, first, first + 1), Position(first + count, first + count, first + 1)
+        at, end = (
+            Position(first, first, first + 1),
+            Position(first + count, first + count, first + 1),
+        )
         progress = Progress(count, rejected=rejected)
         states.append(ChunkState(Chunk(number, at, end), progress, Findings()))
         first += count
@@ -344,6 +361,7 @@ async def _live(world: World, life: Life, store: Store) -> None:
                 allowance=Allowance(),
                 rate=plan.rate,
                 refused=Violation("api_refused", (), "refused:", ""),
+                proven=any(state.progress.delivered for state in known),
             ),
             connect=lambda: _Connection(world, life),
             pacer=limit,
@@ -371,6 +389,7 @@ async def _one_run(world: World, end: tuple[str, float]) -> IngestError | None:
     with Store(world.directory) as store:
         running = asyncio.ensure_future(_live(world, life, store))
         _arrange(world, life, kind, after_s)
+        running.add_done_callback(lambda _: world.failed.update(life.failed))
         limit_s = after_s if kind == "kill" else LONGEST_S
         await asyncio.wait({running}, timeout=limit_s)
         if not running.done():
@@ -419,6 +438,8 @@ class Books:
     held: frozenset[int]
     pending: frozenset[int]
     doubt: frozenset[int]
+    known_doubt: frozenset[int]
+    parked: int
     noted: dict[str, frozenset[int]]
 
     @classmethod
@@ -445,11 +466,13 @@ class Books:
             held=all_of(lambda progress: progress.held),
             pending=all_of(lambda progress: progress.pending),
             doubt=all_of(lambda progress: progress.doubt | progress.intent),
+            known_doubt=all_of(lambda progress: progress.doubt),
+            parked=len(all_of(lambda p: p.parked)) + len(all_of(lambda p: p.parked_again)),
             noted={"doubt": frozenset(), "refused": frozenset(), **notes},
         )
 
 
-def check(world: World, *, crashed: bool) -> Books:
+def check(world: World) -> Books:
     """The laws that hold after any run, however it ended."""
     nature, taken = world.plan.nature, world.api.taken
     books = Books.of(world.directory)
@@ -460,14 +483,24 @@ def check(world: World, *, crashed: bool) -> Books:
     _none(twice - books.doubt, "were taken twice without doubt")
     _none(arrived & world.plan.rejected, "are rejected, and were sent")
     _none(books.refused - nature.invalid - nature.heavy, "are refused, and nothing is wrong")
-    _none(books.held - nature.poison, "are held, and nothing is wrong")
-    if not crashed:
-        _none(books.doubt ^ books.noted["doubt"], "are in doubt or noted as such, not both")
+    hopeless = {event for event, runs in world.failed.items() if runs >= HELD_AFTER_RUNS}
+    _none(books.held - hopeless, "are held too early")
+    _none(
+        books.held - nature.poison - _met_storm(world, hopeless), "are held, and nothing is wrong"
+    )
+    _none(books.known_doubt ^ books.noted["doubt"], "are in doubt or noted as such, not both")
     _none(books.refused ^ books.noted["refused"], "are refused or noted as such, not both")
     _check_rate(world)
-    complaints = [c for c in world.loop.complaints if not isinstance(c.get("exception"), _DeadError)]
+    complaints = [
+        c for c in world.loop.complaints if not isinstance(c.get("exception"), _DeadError)
+    ]
     _hold(not complaints, f"the loop complains: {complaints}")
     return books
+
+
+def _met_storm(world: World, events: set[int]) -> set[int]:
+    """A server that failed on all events, run after run, cannot be told from a poison event."""
+    return events if any(status == 500 for _, _, status in world.plan.nature.storms) else set()
 
 
 def _none(events: Iterable[int], what: str) -> None:
@@ -489,7 +522,7 @@ def _check_rate(world: World) -> None:
 def _check_complete(world: World, books: Books) -> None:
     nature, plan = world.plan.nature, world.plan
     everyone = frozenset(range(plan.events)) - plan.rejected
-    wrong = nature.invalid | nature.heavy | nature.poison
+    wrong = nature.invalid | nature.heavy | nature.poison | _met_storm(world, set(books.held))
     _none(books.pending, "were never settled")
     _none((everyone - wrong) - books.delivered, "are good, and were not delivered")
     _none(books.delivered & (nature.invalid | nature.heavy), "are bad, and were delivered")
@@ -521,31 +554,34 @@ def run_history(plan: Plan, *, seed: int, tell: Callable[[str], None] = lambda _
 
 
 async def _history(world: World) -> None:
-    told: set[str] = set()
+    before: object = None
     for end in world.plan.ends:
         error = await _one_run(world, end)
-        books = check(world, crashed=True)
+        books = check(world)
         world.tell(f"{world.loop.time():9.3f} {end}: {error!r} {_line(books, world)}")
     await asyncio.sleep(1000)  # whatever was under way has arrived
     kind = replace(world.plan.nature, trouble=0.0, storms=())
     world.api.nature = kind
     for _ in range(KIND_RUNS):
         error = await _one_run(world, ("none", 0.0))
-        books = check(world, crashed=False)
+        books = check(world)
         world.tell(f"{world.loop.time():9.3f} kind: {error!r} {_line(books, world)}")
-        told.add("" if error is None else error.code)
         if isinstance(error, GateError) or not books.pending:
             break
+        _hold(kind.poison, f"all is well, and a run does not end it: {error!r}")
+        progress = (len(books.pending), books.parked)
+        _hold(progress != before, f"a run changes nothing: {error!r}")
+        before = progress
     if isinstance(error, GateError):
-        _hold(_gate_is_right(world), f"the gate fired: {error}")
+        _hold(_gate_is_right(world, books), f"the gate fired: {error}")
         return
     _check_complete(world, books)
 
 
-def _gate_is_right(world: World) -> bool:
-    """Whether so much is refused that a gate may stop a run."""
+def _gate_is_right(world: World, books: Books) -> bool:
+    """Whether a first batch may have been refused as a whole."""
     wrong = world.plan.nature.invalid | world.plan.nature.heavy
-    return len(wrong) >= 10 and world.plan.max_events >= 10
+    return len(wrong) >= CANARY_EVENTS and not books.delivered
 
 
 def _line(books: Books, world: World) -> str:
@@ -568,7 +604,9 @@ def replay(seed: int) -> int:
 
 def main() -> int:
     """Run one history, or many."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--seed", type=int, help="one history, told")
     parser.add_argument("--count", type=int, default=1000, help="how many")
     parser.add_argument("--first", type=int, default=0, help="the first seed")

@@ -22,6 +22,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from tests.support.deadly import Nursery
+
 ROOT = Path(__file__).resolve().parents[2]
 NAMESPACE = bytes.fromhex("5f0a1d9e7c434b1f9a5e2d6c8e41b370")
 BLOCK = 8 * 1024 * 1024
@@ -205,6 +207,11 @@ class Server:
         """How often each event_uuid came."""
         return dict(self._ask("SELECT event_uuid, times FROM deliveries"))
 
+    def count(self) -> int:
+        """How many events it took, repeats included."""
+        found = self._ask("SELECT count(*) FROM events")
+        return found[0][0] if found else 0
+
     def order(self) -> list[str]:
         """The event_uuids in the order in which they were taken."""
         return [uuid for (uuid,) in self._ask("SELECT event_uuid FROM events ORDER BY seq")]
@@ -303,10 +310,18 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Workdir:
-    """A working directory with a state of its own."""
+    """A working directory with a state of its own.
+
+    Args:
+        root: The directory.
+        environ: Set for each command.
+        nursery: Forks for commands that need no process of their own from the start: most of the
+            time of a short one goes into imports.
+    """
 
     root: Path
     environ: dict[str, str] = field(default_factory=dict)
+    nursery: Nursery | None = None
 
     @property
     def state(self) -> Path:
@@ -344,11 +359,17 @@ class Workdir:
             **options,
         )
 
-    def ingest(self, *arguments: str | bytes | Path, **options: Any) -> Done:
+    def ingest(
+        self, *arguments: str | bytes | Path, timeout_s: float = TIMEOUT_S, **options: Any
+    ) -> Done:
         """Run the installed command to its end."""
+        if self.nursery and not set(options) - {"env"}:
+            texts = [os.fsdecode(argument) for argument in arguments]
+            environ = options.get("env", self.env())
+            return Done(*self.nursery.run(texts, cwd=self.root, environ=environ, wait_s=timeout_s))
         with self.start(*arguments, **options) as process:
             try:
-                out, err = process.communicate(timeout=TIMEOUT_S)
+                out, err = process.communicate(timeout=timeout_s)
             except BaseException:
                 process.kill()
                 raise
@@ -369,7 +390,9 @@ def _argument(value: str | bytes | Path) -> str | bytes:
     return value if isinstance(value, bytes) else str(value)
 
 
-def interrupt(process: subprocess.Popen[str], number: signal.Signals, *, patience_s: float = 60) -> Done:
+def interrupt(
+    process: subprocess.Popen[str], number: signal.Signals, *, patience_s: float = 60
+) -> Done:
     """Send a signal to a run that is under way and wait for its end."""
     process.send_signal(number)
     out, err = process.communicate(timeout=patience_s)
@@ -378,7 +401,7 @@ def interrupt(process: subprocess.Popen[str], number: signal.Signals, *, patienc
 
 def wait_for_events(server: Server, count: int, *, patience_s: float = 60) -> None:
     """Wait until a server has taken some events."""
-    _wait(lambda: len(server.order()) >= count, f"{count} events", patience_s)
+    _wait(lambda: server.count() >= count, f"{count} events", patience_s)
 
 
 def wait_for_requests(server: Server, count: int, *, patience_s: float = 60) -> None:
@@ -406,13 +429,13 @@ def assert_summary_form(done: Done) -> None:
     assert summary["format"] == 1
     assert summary["exit_code"] == done.code
     assert summary["status"] == STATUSES[done.code]
-    assert set(summary["records"]) == {"read", *ENDS}
-    assert set(summary["of_which"]) == {"in_doubt", "held", "warned"}
-    assert set(summary["this_run"]) == {"read", "delivered", "rejected", "refused"}
-    assert set(summary["destination"]) == {"url", "endpoint", "account"}
-    assert set(summary["requests"]) == {"sent", "retried", "status"}
-    assert set(summary["reports"]) == {"directory", "html", "summary"}
-    assert set(summary["error"]) == {"code", "message", "hint"}
+    assert set(summary["records"]) >= {"read", *ENDS}
+    assert set(summary["of_which"]) >= {"in_doubt", "held", "warned"}
+    assert set(summary["this_run"]) >= {"read", "delivered", "rejected", "refused"}
+    assert set(summary["destination"]) >= {"url", "endpoint", "account"}
+    assert set(summary["requests"]) >= {"sent", "retried", "status"}
+    assert set(summary["reports"]) >= {"directory", "html", "summary"}
+    assert set(summary["error"]) >= {"code", "message", "hint"}
     if done.code in {0, 3}:
         assert summary["error"] == {"code": "", "message": "", "hint": ""}
         assert summary["reason"] is None

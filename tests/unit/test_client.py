@@ -8,7 +8,7 @@ import resource
 import socket
 import ssl
 import traceback
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from ingest import __version__
 from ingest.core.address import Address, Endpoint, address_of
 from ingest.core.outcome import Failure, Reply
 from ingest.edges.client import Client, Route, Timeouts, proxy_for, route_to, tls_context
+from ingest.edges.client.wire import Departure, Wire
 from ingest.errors import StoppedError, UsageError
 from tests.support.proxy import (
     OK_BODY,
@@ -316,6 +317,35 @@ def test_a_server_that_does_not_read_ends_at_the_write_timeout() -> None:
     assert (reply.failure, reply.failure and reply.failure.seen) == (Failure.WRITE_TIMEOUT, True)
 
 
+def descriptors() -> int:
+    """How many files and sockets this process has open."""
+    return len(list(Path("/dev/fd").iterdir()))
+
+
+def test_a_connection_whose_attempt_failed_is_gone_at_once() -> None:
+    """N28: a peer that does not read cannot keep it open, nor get the rest of the body later."""
+
+    async def deaf(line: Line) -> bool:
+        line.reader._transport.pause_reading()  # type: ignore[attr-defined]
+        await asyncio.sleep(60)
+        return False
+
+    async def run() -> tuple[Reply, int]:
+        timeouts = replace(QUICK, read_s=5, total_s=5)
+        async with (
+            serving(answer(), before_request=deaf) as server,
+            Client(route(server.url, timeouts=timeouts)) as client,
+        ):
+            before = descriptors()
+            reply = await client.send(b"x" * 30_000_000)
+            await asyncio.sleep(0.05)
+            return reply, descriptors() - before
+
+    reply, opened = asyncio.run(run())
+
+    assert (reply.failure, opened) == (Failure.WRITE_TIMEOUT, 1)  # the server's end of it
+
+
 def test_an_early_answer_to_a_large_body_is_read() -> None:
     """N17: a 413 that comes while the body is still on its way is an answer like any other."""
     head = b"HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}"
@@ -505,6 +535,20 @@ def test_a_connection_that_ends_during_the_wait_is_replaced(end: Step) -> None:
     assert (server.connections, len(server.requests)) == (2, 1)
 
 
+def test_a_wait_that_is_cancelled_leaves_a_client_that_works() -> None:
+    """Cancellation during the wait is never taken for a failure."""
+
+    async def run() -> tuple[bool, Reply]:
+        async with serving(answer()) as server, Client(route(server.url)) as client:
+            task = asyncio.create_task(client.send(b"{}", permit=lambda: asyncio.sleep(60)))
+            await asyncio.sleep(0.1)
+            task.cancel()
+            await asyncio.wait([task])
+            return task.cancelled(), await client.send(b"{}")
+
+    assert asyncio.run(run()) == (True, Reply(200, body=OK_BODY))
+
+
 def test_a_server_that_is_gone_after_the_wait_has_not_seen_the_request() -> None:
     """N7, N1: the connection ends during the wait and cannot be opened again."""
 
@@ -679,6 +723,33 @@ def test_a_handshake_that_is_not_answered_times_out() -> None:
             return await client.send(b"{}")
 
     assert asyncio.run(run()).failure is Failure.CONNECT_TIMEOUT
+
+
+def test_a_host_of_two_addresses_is_reached_by_the_one_that_works(
+    authority: trustme.CA, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """N3: the first address accepts and says nothing, the second one answers."""
+    tls = server_tls(authority.issue_cert("api.example.invalid"))
+    found = [
+        (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (host, 0))
+        for host in ("127.0.0.1", "127.0.0.2")
+    ]
+
+    async def run() -> Reply:
+        async def resolve(_: str, port: int, **kwargs: object) -> list[object]:
+            return [(*entry[:4], (entry[4][0], port)) for entry in found]
+
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
+        async with (
+            serving(answer(), tls=tls, host="127.0.0.2") as server,
+            serving(answer(), before_request=silence(), port=server.port),
+            Client(
+                route(f"https://api.example.invalid:{server.port}", context=trusting(authority))
+            ) as client,
+        ):
+            return await client.send(b"{}")
+
+    assert asyncio.run(run()).status == 200
 
 
 def test_the_deadline_leaves_time_to_connect() -> None:
@@ -898,6 +969,36 @@ def test_the_key_goes_to_the_given_address_only(
     _, server = sent(answer())
 
     assert f"Authorization: Basic {SECRETS[1]}".encode() in server.requests[0][0]
+
+
+def test_the_wire_is_a_transport_for_any_request() -> None:
+    """Each request has its own headers, and a body in several parts arrives as one."""
+
+    async def parts() -> AsyncIterator[bytes]:
+        for part in (b"one ", b"two"):
+            yield part
+
+    async def run() -> Scripted:
+        wire = Wire(context=tls_context(), timeouts=httpx.Timeout(5), idle_s=4)
+        departure = Departure(ready=lambda: asyncio.sleep(0), leaving=lambda: None)
+        async with serving(answer()) as server, wire:
+            for name, content in (("A", b"whole"), ("B", parts())):
+                request = httpx.Request(
+                    "POST",
+                    server.url,
+                    headers={"X-Name": name},
+                    content=content,
+                    extensions={"departure": departure},
+                )
+                response = await wire.handle_async_request(request)
+                assert await response.aread() == OK_BODY
+        return server
+
+    requests = asyncio.run(run()).requests
+
+    assert [body for _, body in requests] == [b"whole", b"one two"]
+    assert [head.partition(b"X-Name: ")[2][:1] for head, _ in requests] == [b"A", b"B"]
+    assert [b"Transfer-Encoding" in head for head, _ in requests] == [False, False]
 
 
 class Odd(httpx.AsyncBaseTransport):

@@ -110,3 +110,60 @@ def test_a_part_of_counts_can_be_replaced():
 def test_everyone_is_all_records():
     """The bitmap of a whole chunk."""
     assert (everyone(0), everyone(3)) == (0, 0b111)
+
+
+def test_a_reopened_record_is_held_and_never_pending():
+    """A run would send what stands in the source, so a mended record is not for it."""
+    progress = Progress(total=4, rejected=0b0011, refused=0b0100, delivered=0b1000)
+
+    reopened = progress.reopen(0b0101)
+
+    assert reopened == Progress(total=4, rejected=0b0010, held=0b0101, delivered=0b1000)
+    assert reopened.pending == 0
+    assert reopened.counts() == Counts(read=4, delivered=1, rejected=1, unsent=2, held=2)
+
+
+def test_only_what_was_turned_away_is_reopened():
+    """A delivered or pending record does not come back."""
+    progress = Progress(total=2, delivered=0b01)
+
+    for record in (0b01, 0b10):
+        with pytest.raises(ValueError, match="reopened"):
+            progress.reopen(record)
+
+
+def test_a_mended_record_is_sent_while_it_is_held():
+    """Intent, then an end; one that goes unsent stays held, one that ends is held no more."""
+    held = Progress(total=3, rejected=0b111).reopen(0b111).intend(0b111)
+
+    settled = held.fold(Receipt(0, 0, 0b111, delivered=0b001, refused=0b010, unsent=0b100))
+
+    assert settled == Progress(total=3, delivered=0b001, refused=0b010, held=0b100)
+
+
+def test_a_crash_while_mended_records_are_sent_leaves_doubt_and_nothing_pending():
+    """They stay held, so that only who knows the mended form sends them again."""
+    crashed = Progress(total=2, rejected=0b11).reopen(0b11).intend(0b01).recover()
+
+    assert crashed == Progress(total=2, held=0b11, doubt=0b01)
+    assert crashed.counts().in_doubt == 1
+
+
+@pytest.mark.parametrize("end", ["pending", "delivered", "refused"])
+def test_held_records_are_decided_on(end):
+    """Each held record gets the end that somebody decided on, and keeps its doubt."""
+    progress = Progress(total=2, held=0b11, doubt=0b01)
+
+    decided = progress.decide(0b01, end)
+
+    assert decided.held == 0b10
+    assert decided.doubt == 0b01
+    assert getattr(decided, end) == 0b01
+
+
+def test_what_is_not_held_is_not_decided_on():
+    """Nor what may be out there at this moment."""
+    with pytest.raises(ValueError, match="held"):
+        Progress(total=1, rejected=0b1).decide(0b1, "delivered")
+    with pytest.raises(ValueError, match="held"):
+        Progress(total=1, held=0b1).intend(0b1).decide(0b1, "delivered")

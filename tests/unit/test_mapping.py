@@ -538,3 +538,29 @@ def test_a_wrong_mapping_cannot_be_built(build: Callable[[], object]) -> None:
     """Values check themselves."""
     with pytest.raises(ValueError, match="field"):
         build()
+
+
+def test_a_mapping_comes_back_from_its_json() -> None:
+    """What a ledger keeps of a mapping makes the same events again."""
+    mapping = planned(
+        "event customer_id at qty tags subscription_group_id subscription_group_subscribed",
+        timestamp="at",
+        timestamp_format="%d.%m.%Y",
+        timezone="Europe/Berlin",
+        types=("qty=integer", "tags=list:;"),
+        sets=("site=shop",),
+        nulls=("NULL", "-"),
+        drop=(),
+    )
+
+    back = Mapping.from_json(mapping.as_json())
+
+    assert back == replace(mapping, left_out=(), nulls=tuple(sorted(mapping.nulls)))
+    assert back.digest() == mapping.digest()
+
+
+@pytest.mark.parametrize("content", [{}, {"fields": [{}], "nulls": [], "time": None}, {"fields": 1}])
+def test_what_is_no_mapping_does_not_come_back(content: Any) -> None:
+    """Another form is refused, not guessed."""
+    with pytest.raises(ValueError, match="not a mapping"):
+        Mapping.from_json(content)

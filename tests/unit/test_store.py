@@ -230,3 +230,29 @@ def test_receipts_survive_as_bitmaps(store):
     store.commit(load, states=[folded])
 
     assert store.chunks(load)[0].progress == folded.progress
+
+
+def test_notes_of_one_chunk_and_notes_that_are_gone(store):
+    """Notes are asked for by chunk, and taken back in the same commit as what replaces them."""
+    load = store.add_load(LOAD)
+    notes = [Note(chunk, record, "refused", {"n": chunk}) for chunk in (0, 1) for record in (1, 2)]
+    store.commit(load, states=[STATE], notes=notes)
+    mended = Note(1, 2, "mended", {"cells": ["a"]})
+
+    store.commit(load, states=[], notes=[mended], gone=[notes[3]])
+
+    assert list(store.notes(load, "refused")) == notes[:3]
+    assert list(store.notes(load, "refused", chunk_id=1)) == notes[2:3]
+    assert list(store.notes(load, "mended", chunk_id=1)) == [mended]
+
+
+def test_the_loads_of_a_run(store):
+    """A run is asked for what it worked on."""
+    first = store.add_load(LOAD)
+    second = store.add_load(replace(LOAD, source_id=UUID(int=8)))
+    run = RunRow("run-1", "2026-01-01", "2026-01-02", "complete", 0, {})
+    store.record_run(run, [second])
+
+    assert store.loads_of("run-1") == [second]
+    assert store.loads_of("run-2") == []
+    assert first in store.loads()

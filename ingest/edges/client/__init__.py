@@ -23,7 +23,6 @@ from ingest.edges.client.wire import Departure, Wire
 __all__ = ["Client", "Permit", "Route", "Timeouts", "proxy_for", "route_to", "tls_context"]
 
 
-_TELLING = 8  # a shorter secret stands in answers by chance, and they are judged by their words
 _WANTED = {b"retry-after", b"x-request-id", b"location"}
 
 
@@ -121,7 +120,6 @@ class _Attempt:
     async def _ready(self) -> None:
         """A connection stands, and the request is about to leave."""
         if self._permit is not None:
-            self.deadline.reschedule(None)
             try:
                 await self._permit()
             except Exception as error:
@@ -170,8 +168,7 @@ class _Attempt:
         }
         body = bytes(self._body[: self._route.max_body_bytes])
         for secret in self._route.secrets:
-            if len(secret) >= _TELLING:
-                body = body.replace(secret.encode(), b"***")
+            body = body.replace(secret.encode(), b"***")
         return Reply(
             self._response.status_code,
             failure,

@@ -30,6 +30,7 @@ from aiohttp.abc import AbstractStreamWriter
 _HEAD_BYTES = 16_384  # of one line; no answer of the API has more than some hundred
 _PIECE = 65_536  # bytes handed over at once, each with its own write timeout
 _SHOWN = 200  # characters of what a server said
+_FRAMING = {"content-length", "transfer-encoding"}  # aiohttp's own: it knows the whole body
 _INTERIM = 200  # a status below it is no answer
 
 _Headers = list[tuple[str, str]]
@@ -51,7 +52,7 @@ class Departure:
 class Wire(httpx.AsyncBaseTransport):
     """One connection, opened when it is needed; for one request at a time, in one event loop.
 
-    Requests need no Content-Length, and must carry the extension "departure".
+    Requests must carry the extension "departure", and need no Content-Length.
 
     Args:
         context: TLS settings.
@@ -180,7 +181,7 @@ class _Line(aiohttp.TCPConnector):
 
     async def connect(self, *args: Any, **kwargs: Any) -> aiohttp.connector.Connection:
         """A connection on which the request leaves at once."""
-        connection = await self._sound(*args, **kwargs)
+        connection = await self._opened(*args, **kwargs)
         departure, self._departure = self._departure, None
         if departure is None:
             raise RuntimeError("a second connection for one request")
@@ -194,19 +195,13 @@ class _Line(aiohttp.TCPConnector):
             raise
         if not _usable(connection):
             connection.close()
-            connection = await self._sound(*args, **kwargs)
+            connection = await self._opened(*args, **kwargs)
         self.begun = True
         departure.leaving()
         return connection
 
-    async def _sound(self, *args: Any, **kwargs: Any) -> aiohttp.connector.Connection:
+    async def _opened(self, *args: Any, **kwargs: Any) -> aiohttp.connector.Connection:
         connection = await super().connect(*args, **kwargs)
-        if not _usable(connection):
-            connection.close()
-            connection = await super().connect(*args, **kwargs)
-        if not _usable(connection):
-            connection.close()
-            raise aiohttp.ClientConnectionError("connections end at once")
         protocol = connection.protocol
         if connection.transport is not self._transport and protocol is not None:
             self._transport = connection.transport
@@ -337,7 +332,8 @@ def _framed(answer: aiohttp.ClientResponse) -> bool:
 
 
 def _headers(raw: list[tuple[bytes, bytes]]) -> _Headers:
-    return [(name.decode("ascii"), value.decode("latin-1")) for name, value in raw]
+    decoded = ((name.decode("ascii"), value.decode("latin-1")) for name, value in raw)
+    return [(name, value) for name, value in decoded if name.lower() not in _FRAMING]
 
 
 def _proxy_headers(proxy: httpx.Proxy) -> _Headers:

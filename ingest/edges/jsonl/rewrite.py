@@ -184,7 +184,7 @@ class _Window:
         self._levels: dict[int, Level] = {1: self._outline.level(1)}
         self._edits = Edits()
         self._places: dict[str, dict[int, tuple[int, int]]] = {}
-        self._members: dict[str, dict[int, int]] = {}
+        self._members: dict[str, dict[int, list[int]]] = {}
         self.doubles: dict[str, list[int]] = {}
 
     def _level(self, depth: int) -> Level:
@@ -350,22 +350,22 @@ class _Window:
 
     def _put(self, row: int, name: str, text: bytes) -> None:
         """Add a member, unless one of its name stays: then it would stand twice."""
-        place = self._own(name).get(row)
-        if place is not None and not self._edits.gone(1, place):
-            if self._levels[1].value(place) != _NULL:
-                self.doubles.setdefault(name, []).append(row)
-                return
-            self._edits.remove(1, [place])
+        level = self._levels[1]
+        stays = [at for at in self._own(name).get(row, ()) if not self._edits.gone(1, at)]
+        if any(level.value(at) != _NULL for at in stays):
+            self.doubles.setdefault(name, []).append(row)
+            return
+        self._edits.remove(1, stays)
         self._edits.add(row, text)
 
-    def _own(self, name: str) -> Mapping[int, int]:
-        """The member of a name in each object that has it."""
+    def _own(self, name: str) -> Mapping[int, list[int]]:
+        """The members of a name in each object that has any."""
         if name not in self._members:
             level = self._levels[1]
+            own = self._members[name] = {}
             members = level.find(name)
-            self._members[name] = dict(
-                zip(level.rows[members].tolist(), members.tolist(), strict=True)
-            )
+            for row, at in zip(level.rows[members].tolist(), members.tolist(), strict=True):
+                own.setdefault(row, []).append(at)
         return self._members[name]
 
 

@@ -332,10 +332,11 @@ class Store:
                 f"REPLACE INTO note VALUES ({_MARKS['note']})",  # noqa: S608 - marks only
                 [rows.note_row(load.load_id, note) for note in notes],
             )
-            db.executemany(
-                "DELETE FROM note WHERE load_id=? AND chunk_id=? AND record=? AND kind=?",
-                [(load.load_id, note.chunk_id, note.record, note.kind) for note in gone],
-            )
+            keys = [(load.load_id, note.chunk_id, note.record, note.kind) for note in gone]
+            if keys:
+                db.executemany(
+                    "DELETE FROM note WHERE load_id=? AND chunk_id=? AND record=? AND kind=?", keys
+                )
 
     def notes(self, load: Load, kind: str, *, chunk_id: int | None = None) -> Iterator[Note]:
         """Yield the notes of one kind, of one chunk or all, in the order of their records."""

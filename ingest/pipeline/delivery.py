@@ -45,9 +45,11 @@ class Sender(Protocol):
 
     async def send(self, body: bytes, *, permit: Permit | None = None) -> Reply:
         """Send one request; raises nothing for what a network does."""
+        ...
 
     async def aclose(self) -> None:
         """Close the connection."""
+        ...
 
 
 class Pacer(Protocol):
@@ -55,15 +57,19 @@ class Pacer(Protocol):
 
     def peek(self) -> float:
         """Give the seconds until a request may leave; 0.0 when one may at this moment."""
+        ...
 
     def reserve(self) -> float:
         """The same, and take the moment where the answer is 0.0."""
+        ...
 
     def refused(self, *, sent_s: float, wait_s: float) -> None:
         """Take in a 429: nobody sends for a while."""
+        ...
 
     def succeeded(self) -> None:
         """Take in that a request was answered in order."""
+        ...
 
 
 class _WithdrawnError(Exception):

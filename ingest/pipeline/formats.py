@@ -38,10 +38,12 @@ class Encoded(Protocol):
     @property
     def body(self) -> bytes:
         """JSON objects with one comma between."""
+        ...
 
     @property
     def ends(self) -> list[int]:
         """Where each ends."""
+        ...
 
 
 class Look(Protocol):
@@ -50,28 +52,36 @@ class Look(Protocol):
     @property
     def frame(self) -> Frame:
         """The frame."""
+        ...
 
     @property
     def times(self) -> pl.Series | None:
         """The event's time of each row, if there are any."""
+        ...
 
     def judge(self, now: datetime) -> Verdict:
         """Judge every row by every rule."""
+        ...
 
     def marks(self) -> Mapping[str, Ints]:
         """Warnings that no rule gives: rows by code."""
+        ...
 
     def encode(self, wanted: Flags) -> Encoded:
         """Write rows as events."""
+        ...
 
     def given_uuid(self, row: int) -> str | None:
         """The row's own `event_uuid`; None where it has none, or a blank one."""
+        ...
 
     def evidence(self, row: int) -> tuple[tuple[str | None, ...] | None, bytes | None]:
         """What a report shows of a row: its cells, or its bytes."""
+        ...
 
     def columns_of(self, row: int, code: str, fields: Sequence[str]) -> tuple[str, ...]:
         """Where the source has what a rule found wrong."""
+        ...
 
 
 class Form(Protocol):
@@ -81,6 +91,7 @@ class Form(Protocol):
         self, at: Position, *, stop: int | None, limit: int | None, size: int
     ) -> Iterator[Look]:
         """Yield the frames from a record boundary on."""
+        ...
 
 
 def form_of(
@@ -205,7 +216,8 @@ class _Jsonl:
             FieldMapping((Field(TIMESTAMP, TIMESTAMP),), timezone=mapping.timezone)
         )
         self.rewriter = None if mapping.plain else self._rewriter(mapping)
-        self.collector = jsonl.Collector(self._wanted(opened, mapping))
+        self.wanted = self._wanted(opened, mapping)
+        self.collector = jsonl.Collector(self.wanted)
         self._kinds: dict[str, Kind] = {}
         self._validator: Validator | None = None
 
@@ -310,8 +322,13 @@ class _JsonlLook:
         self._rewritten = rewritten
         self.frame = frame
 
-    @cached_property
+    @property
     def times(self) -> pl.Series | None:
+        """The event's time of each row, if there are any."""
+        return self._times
+
+    @cached_property
+    def _times(self) -> pl.Series | None:
         column = self._events.columns.get(TIMESTAMP)
         if column is None or column.kind not in {"text", "tagged"}:
             return None

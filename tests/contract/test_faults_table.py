@@ -10,9 +10,9 @@ from tests.support.make_faults import (
     TABLE,
     as_page,
     as_toml,
+    carriers,
     numbers,
     read_table,
-    carriers,
     with_tests,
 )
 

@@ -6,6 +6,7 @@ import random
 import re
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
 
@@ -298,20 +299,15 @@ def test_what_is_sent_is_the_line_but_for_ids(seed: int) -> None:
                 continue
             whole = isinstance(value, Number) and value.tag == "integer"
             if name in {"customer_id", "email"} and whole:
-                value = str(int(value.text)) if value.text != "-0" else value_of_minus_zero(value)
-            wanted.append((name, value))
+                wanted.append((name, str(int(value.text))))
+            else:
+                wanted.append((name, value))
         if "event_uuid" not in dict(wanted):
             wanted.insert(0, ("event_uuid", f"made-{row}"))
         assert read(sent.body[begin:end]) == wanted
         untouched = row not in events.integers and row not in events.blank_uuid
         if untouched and uuids[row] is None:
             assert sent.body[begin:end] == text
-
-
-def value_of_minus_zero(value: Number) -> str:
-    """orjson reads -0 as 0: the digits are those of the number, not of its spelling."""
-    del value
-    return "0"
 
 
 # -- rewriting -------------------------------------------------------------------------------
@@ -389,7 +385,7 @@ def lead(nodes: Sequence[Node], path: str) -> list[Node]:
         found = [
             child for node in found if node.name == name and node.is_object for child in node.value
         ]
-    return [node for node in found if node.name == path.split(".")[-1]]
+    return [node for node in found if node.name == path.rpartition(".")[2]]
 
 
 def keep_by_hand(nodes: Sequence[Node], kept: set[int], opened: set[int]) -> None:
@@ -416,7 +412,9 @@ def _holds(nodes: Sequence[Node], goal: Node) -> bool:
     return any(node is goal or (node.is_object and _holds(node.value, goal)) for node in nodes)
 
 
-def converted_by_hand(change: Change, value: object, raw: str, tokens: set[str]):
+def converted_by_hand(  # noqa: C901, PLR0911 - one case a line
+    change: Change, value: object, raw: str, tokens: set[str]
+):
     """The new value, or ABSENT, or UNFIT."""
     standing = isinstance(value, Pairs | list)
     if change.kind is Kind.LIST and standing:
@@ -448,7 +446,9 @@ def converted_by_hand(change: Change, value: object, raw: str, tokens: set[str])
             return read(text.encode())
 
 
-def rewritten_by_hand(text: bytes, mapping: JsonMapping) -> tuple[Pairs, set[tuple[str, str]]]:
+def rewritten_by_hand(  # noqa: C901, PLR0912, PLR0915 - the rules of all flags in one place
+    text: bytes, mapping: JsonMapping
+) -> tuple[Pairs, set[tuple[str, str]]]:
     """The members of the changed object, and what is wrong with it."""
     pairs, wrong = read(text), set()
     for key in mapping.flatten:
@@ -584,14 +584,16 @@ def line_of(rng: random.Random, number: int) -> bytes:
 def test_verdicts_on_lines_are_those_of_a_native_judge_on_what_is_sent(seed: int) -> None:
     """Columns, kinds that change, names without a column: the codes of each line are the same."""
     rng = random.Random(seed)
-    data = b"".join(line_of(rng, number) for number in range(300))
+    data = b"".join(line_of(rng, number) for number in range(60))
     source = Opened(None, None, BOOK, Dialect(), (), START, JsonMapping())  # type: ignore[arg-type]
     form = form_of(
         source,
         read_at=lambda o, n: data[o : o + n],
         source_id=uuid.UUID(int=seed),
-        limits=FramingLimits(chunk_bytes=rng.choice([900, 9000, 1 << 20])),
+        limits=FramingLimits(chunk_bytes=rng.choice([3000, 1 << 20])),
     )
+    # Few columns: most names are judged apart.
+    form.collector = Collector(replace(form.wanted, most=rng.choice([0, 3, 64])))
 
     got: list[set[str]] = []
     for look in form.looks(START, stop=None, limit=None, size=len(data)):

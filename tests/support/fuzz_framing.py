@@ -1,18 +1,19 @@
 """Hostile CSV files, framed in random pieces and compared with the independent reader.
 
 Run it for longer: `python -m tests.support.fuzz_framing --seconds 600 --seed 7`. It prints the
-seed of the file that differs; `--seed S --files 1` reads that file again.
+seed of the file that differs; `--seed S --cases 1` reads that file again.
 """
 
-import argparse
 import random
 import sys
-import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ingest.core.model import Dialect, Position
-from ingest.edges.framing import Frame, Limits, ReadAt, frames
-from tests.support.rfc4180 import Reading, Rec, Rules, read
+from ingest.edges.framing import Frame, Limits, ReadAt, frames, read_header, sniff
+from ingest.errors import UsageError
+from tests.support.fuzzing import fuzz
+from tests.support.rfc4180 import Head, Reading, Rec, RefusedError, Rules, head, read, separator_of
 
 _WORDS = [
     b"a", b"1", b"007", b"1e5", b"NaN", b"x y", b" ", b"  ", b"\t", b"{}", b"caf\xc3\xa9",
@@ -44,7 +45,7 @@ def make_case(seed: int) -> Case:
     """The case of a seed."""
     rng = random.Random(seed)
     rules = Rules(
-        columns=rng.choice([1, 1, 2, 2, 3, 3, 5, 14, 40]),
+        columns=rng.choice([1, 1, 2, 2, 3, 3, 5, 14, rng.randint(1, 200)]),
         separator=rng.choice(",,,,;\t|: a"),
         quote=rng.choice('""""""\'') if rng.random() < 0.95 else "",
         newline=rng.choice("\n\n\n\r"),
@@ -54,9 +55,11 @@ def make_case(seed: int) -> Case:
     data = _soup(rng, rules) if rng.random() < 0.4 else _rows(rng, rules)
     if rng.random() < 0.3 and data:
         data = data[: rng.randrange(len(data)) + 1]
+    size = len(data)
     limits = Limits(
-        chunk_bytes=rng.choice([1, 2, 3, 5, 8, 13, 30, 64, 200, 1000, 1 << 20]),
-        chunk_records=rng.choice([1, 2, 7, 100_000]),
+        # Each frame costs a millisecond: of a long file, the pieces are not the smallest.
+        chunk_bytes=max(rng.choice([1, 2, 3, 5, 8, 13, 30, 64, 200, 1000, 1 << 20]), size // 30),
+        chunk_records=max(rng.choice([1, 2, 7, 100_000]), size // 1000),
         window_bytes=rng.choice([1, 4, 16, 64, 1 << 18]),
         max_record_bytes=rules.cap,
     )
@@ -85,7 +88,7 @@ def _rows(rng: random.Random, rules: Rules) -> bytes:
     quoted = rng.choice([0, 0.1, 0.5, 1])
     newline = rng.choice([b"\n", b"\r\n", b"\r", None])
     pieces = []
-    for _ in range(rng.choice([1, 3, 10, 60, 150])):
+    for _ in range(min(rng.choice([1, 3, 10, 60, 150]), 1 + 300 // rules.columns)):
         end = newline or rng.choice([b"\n", b"\r\n", b"\r", b"\n"])
         pieces.append(_row(rng, rules, wrong=wrong, quoted=quoted) + end)
     if rng.random() < 0.3:
@@ -116,6 +119,103 @@ def _cell(rng: random.Random, rules: Rules, *, wrong: float, quoted: float) -> b
     return (
         text.replace(separator, b"").replace(quote, b"") if quote else text.replace(separator, b"")
     )
+
+
+_NAMES = [
+    b"event", b"Event", b"customer_id", b"a", b"b", b"c", b"x y", b"", b" ", b"\t", b"na\xc3\xafve",
+    b"stra\xc3\x9fe", b"STRASSE", b"time:start", b"a;b", b"a|b", b"\xe2\x80\x83", b"1", b"\xff",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class HeaderCase:
+    """A file with a header, and the flags for it."""
+
+    data: bytes
+    rules: Rules
+    names: tuple[str, ...]
+    dropped: frozenset[int]
+    sure: bool
+
+
+def make_header_case(seed: int) -> HeaderCase:
+    """The header case of a seed."""
+    rng = random.Random(f"header {seed}")
+    rules = Rules(
+        columns=rng.choice([1, 2, 2, 3, 5, rng.randint(1, 200)]),
+        separator=rng.choice(",,;\t|:"),
+        quote=rng.choice('""""\'') if rng.random() < 0.95 else "",
+        newline=rng.choice("\n\r"),
+        encoding=rng.choice(["utf-8", "utf-8", "utf-8", "cp1252"]),
+        cap=rng.choice([5, 20, 1 << 20, 1 << 20, 1 << 20]),
+    )
+    end = rng.choice([b"\n", b"\r\n", b"\r"])
+    data = rng.choice([b"", b"", b"\xef\xbb\xbf" * (rules.encoding == "utf-8"), end, b"\r\n\n"])
+    data += _header(rng, rules) + rng.choice([end, end, end, b""])
+    data += (_soup(rng, rules) if rng.random() < 0.2 else _rows(rng, rules)).replace(b"\0", b"")
+    some = frozenset(rng.choices(range(1, rules.columns + 2), k=rng.choice([0, 0, 0, 1, 2])))
+    typed = rng.random() < 0.3
+    names = tuple(f"c{n}" for n in range(rules.columns)) if typed else ()
+    return HeaderCase(data, rules, names, some, rng.random() < 0.3)
+
+
+def _header(rng: random.Random, rules: Rules) -> bytes:
+    separator, quote = rules.separator.encode(), rules.quote.encode()
+    usual = [b"n%d" % n for n in range(rules.columns)]
+    odd = rng.choice([0, 0, 0.1, 0.8])
+    cells = [rng.choice(_NAMES) if rng.random() < odd else name for name in usual]
+    quoted = rng.choice([0, 0, 0.5])
+    cells = [
+        quote + cell + rng.choice([b"", b"", b"\n", separator]) + quote
+        if rng.random() < quoted
+        else cell
+        for cell in cells
+    ]
+    return separator.join(cells) + (quote if rng.random() < 0.03 else b"")
+
+
+def header_difference(case: HeaderCase) -> str:
+    """What differs between both readers of the header, or nothing."""
+    told = {"width": len(case.names)}
+    ours = _told(
+        lambda: (
+            sniff(
+                reader(case.data), size=len(case.data), dialect=dialect(case.rules), **told
+            ).separator
+        )
+    )
+    theirs = _told(lambda: separator_of(case.data, case.rules, **told))
+    if ours != theirs:
+        return f"sniffed: {ours!r}\nby hand: {theirs!r}"
+    mine, other = _told(lambda: _read_head(case)), _told(lambda: _hand_head(case))
+    return "" if mine == other else f"read: {mine}\nby hand: {other}"
+
+
+def _told(ask: Callable[[], object]) -> object:
+    try:
+        return ask()
+    except UsageError as error:
+        return error.code
+    except RefusedError as error:
+        return str(error)
+
+
+def _read_head(case: HeaderCase) -> Head:
+    found = read_header(
+        reader(case.data),
+        size=len(case.data),
+        dialect=dialect(case.rules),
+        dropped=case.dropped,
+        names=case.names,
+        sure=case.sure,
+        max_header_bytes=case.rules.cap,
+    )
+    start = found.start
+    return Head(found.columns, start.offset, start.line, found.dialect.newline)
+
+
+def _hand_head(case: HeaderCase) -> Head:
+    return head(case.data, case.rules, names=case.names, dropped=case.dropped, sure=case.sure)
 
 
 def reader(data: bytes) -> ReadAt:
@@ -221,30 +321,18 @@ def same(one: Frame, other: Frame) -> bool:
     )
 
 
-def main() -> int:
-    """Compare until the time is up; 1 on the first difference."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--seed", type=int, default=None)
-    parser.add_argument("--files", type=int, default=None)
-    given = parser.parse_args()
-    first = random.SystemRandom().randrange(1 << 40) if given.seed is None else given.seed
-    print(f"seed {first}", flush=True)  # noqa: T201 - a script that prints what it found
-    stop = time.monotonic() + given.seconds
-    seed = first
-    while time.monotonic() < stop and (given.files is None or seed - first < given.files):
-        case = make_case(seed)
+def finding(seed: int) -> str:
+    """What is wrong with the files of a seed, or nothing."""
+    for make, compare in ((make_case, difference), (make_header_case, header_difference)):
+        case = make(seed)
         try:
-            told = difference(case)
+            told = compare(case)
         except Exception as error:  # noqa: BLE001 - any error is a finding
             told = repr(error)
         if told:
-            print(f"seed {seed}\n{case}\n{told}")  # noqa: T201 - as above
-            return 1
-        seed += 1
-    print(f"{seed - first} files agree")  # noqa: T201 - as above
-    return 0
+            return f"{case}\n{told}"
+    return ""
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(fuzz(finding, doc=__doc__))

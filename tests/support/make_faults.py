@@ -125,12 +125,11 @@ def _in_ids(node: ast.AST, tree: ast.Module) -> Iterator[str]:
 
 def _assigned(name: str, tree: ast.Module) -> Iterator[ast.AST]:
     for node in tree.body:
-        if isinstance(node, ast.Assign):
-            if any(isinstance(to, ast.Name) and to.id == name for to in node.targets):
-                yield node.value
-        elif isinstance(node, ast.AnnAssign) and node.value is not None:
-            if isinstance(node.target, ast.Name) and node.target.id == name:
-                yield node.value
+        if not isinstance(node, ast.Assign | ast.AnnAssign) or node.value is None:
+            continue
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        if any(isinstance(target, ast.Name) and target.id == name for target in targets):
+            yield node.value
 
 
 # -- the table and the page ------------------------------------------------------------------
@@ -171,16 +170,16 @@ def _text(value: str) -> str:
 def as_page(cases: list[Case]) -> str:
     """The page for people."""
     missing = sum(bool(case.todo) for case in cases)
-    words = (
+    what = (
         f"{len(cases)} cases that files, processes, networks, servers, disks and attackers make."
         " Each is put before the program by the tests that are named with it, those of the whole"
         " command first. Each ends with one invariant: every record is delivered, rejected,"
         " refused or unsent, in exactly one of these; the server holds the expected events and no"
-        " other; the summary is a recount of the files.",
-        "`pytest -k I13` runs the tests of one case."
-        + (f" Of {missing} cases something is not held yet; it is said there." if missing else ""),
+        " other; the summary is a recount of the files."
     )
-    parts = [_NOTE, "# What may go wrong, and what holds", *words]
+    how = "`pytest -k I13` runs the tests of one case."
+    how += f" Of {missing} cases something is not held yet; it is said there." if missing else ""
+    parts = [_NOTE, "# What may go wrong, and what holds", what, how]
     for letter, (kind, _) in KINDS.items():
         rows = [case for case in cases if case.number.startswith(letter)]
         parts += [f"## {kind}", _rows(rows)]

@@ -44,6 +44,39 @@ AMOUNTS = {
     "purchase": ("revenue", "shipping_cost", "discount"),
     "search": ("number_of_results", "page_number"),
 }
+PLANS = (
+    "subscription_upgrade",
+    "subscription_downgrade",
+    "subscription_billing",
+    "subscription_cancel",
+)
+AMOUNTS |= dict.fromkeys(PLANS, ("subscription_period_length", "subscription_amount"))
+ONE_VALUE = {
+    "add_to_cart": ("sku", "product_id"),
+    "view": ("sku", "product_id", "category_id"),
+    "checkout": ("coupon",),
+    "purchase": ("order_id", "product_id", "coupon"),
+    "cancel": ("order_id",),
+    "return": ("order_id",),
+    "search": ("query",),
+    "identify": ("firstname", "lastname", "gender", "joined_at", "phone_number"),
+    "pageload": ("screen_viewed", "url", "referrer", "user_agent"),
+} | dict.fromkeys(("app_install", "app_open", "app_update"), ("app_name", "app_version"))
+ONE_VALUE |= dict.fromkeys(
+    PLANS,
+    (
+        "subscription_period_type",
+        "subscription_plan_type",
+        "subscription_start_date",
+        "subscription_status",
+    ),
+)
+SEVERAL = {
+    "checkout": ("products",),
+    "purchase": ("products",),
+    "return": ("products",),
+    "search": ("skus", "filters"),
+}
 LONGEST = {"customer_id": 128, "email": 256, "device_id": 100, "cookie": 36}
 DAYS_KEPT = {"purchase": 3650, "cancel": 3650, "return": 3650} | dict.fromkeys(
     ("view", "add_to_cart", "remove_from_cart", "checkout", "search"), 180
@@ -207,6 +240,8 @@ def _event_rules(event: dict[str, object]) -> set[str]:
             found.add("purchase_without_revenue")
         if all(blank(event, n) for n in ("products", "product_id", "product_ids", "sku", "skus")):
             found.add("purchase_without_products")
+    if isinstance(name, str):
+        found |= _kinds(event, name)
     for amount in AMOUNTS.get(name, ()) if isinstance(name, str) else ():
         value = event.get(amount)
         if isinstance(value, bool | list | dict):
@@ -216,6 +251,16 @@ def _event_rules(event: dict[str, object]) -> set[str]:
         ):
             found.add("number_not_plain")
     return found
+
+
+def _kinds(event: dict[str, object], name: str) -> set[str]:
+    """JSON values of a kind that a field of this event does not take."""
+    one = [event.get(field) for field in ONE_VALUE.get(name, ())]
+    several = [event.get(field) for field in SEVERAL.get(name, ())]
+    wrong = any(isinstance(value, list | dict) for value in one)
+    wrong |= any(isinstance(value, bool | int | float) for value in several)
+    wrong |= name == "view" and isinstance(event.get("category_id"), bool)
+    return {"value_type_wrong"} if wrong else set()
 
 
 def _time(event: dict[str, object], now: datetime | None) -> set[str]:

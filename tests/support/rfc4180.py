@@ -5,7 +5,7 @@ file, is as slow as it likes, and shares no code with the package: what both rea
 thought out twice.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -202,3 +202,146 @@ def _bare(data: bytes, at: int, separator: bytes, quote: bytes, rules: Rules) ->
         cell += here
         at += 1
     return bytes(cell), at
+
+
+# -- the header ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Head:
+    """What is known before the first record is read."""
+
+    columns: tuple[str, ...]
+    offset: int
+    line: int
+    newline: str
+
+
+class RefusedError(Exception):
+    """A file that has no usable header; its word for machines."""
+
+
+def head(
+    data: bytes,
+    rules: Rules,
+    *,
+    names: tuple[str, ...] = (),
+    dropped: frozenset[int] = frozenset(),
+    sure: bool = False,
+) -> Head:
+    """Read the header, or with `names` find where the records begin.
+
+    `rules.cap` is the longest header; `rules.newline` and `rules.columns` say nothing here.
+    """
+    begin = _begin(data)
+    newline, cells, end, following = _first(data, begin, rules)
+    if names:
+        widths = [width for width in _widths(data, begin, rules, newline) if width]
+        if widths and len(names) not in widths:
+            raise RefusedError("columns_differ")
+        return Head(_usable(names, dropped), begin, 1 + _lines(data[:begin], newline), newline)
+    broken = isinstance(cells, str)
+    if end - begin > rules.cap or broken:
+        if _fits_alone(data, rules):
+            raise RefusedError("delimiter_wrong")
+        raise RefusedError("header_too_long" if end - begin > rules.cap else str(cells))
+    try:
+        found = tuple(cell.decode(rules.encoding) for cell in cells)
+    except UnicodeDecodeError:
+        raise RefusedError("header_not_text") from None
+    if len(found) == 1 and not (dropped or sure) and _fits_alone(data, rules):
+        raise RefusedError("delimiter_wrong")
+    columns = _usable(found, dropped)
+    return Head(columns, following, 1 + _lines(data[:following], newline), newline)
+
+
+def separator_of(data: bytes, rules: Rules, *, width: int = 0) -> str:
+    """The separator that fits, the comma where none does."""
+    _begin(data)
+    fits = _fitting(data, rules, ",;\t|", width)
+    if len(fits) > 1:
+        raise RefusedError("delimiter_ambiguous")
+    return fits[0] if fits else ","
+
+
+def _begin(data: bytes) -> int:
+    at = 3 if data[:3] == b"\xef\xbb\xbf" else 0
+    while data[at : at + 1] in (b"\r", b"\n"):
+        at += 1
+    if at == len(data):
+        raise RefusedError("source_empty")
+    return at
+
+
+def _first(data: bytes, begin: int, rules: Rules) -> tuple[str, list[bytes] | str, int, int]:
+    """Line end, cells or what is wrong, end and following of the first record."""
+    any_end = replace(rules, newline="\r")
+    try:
+        cells, end, following = _record(data, begin, any_end)
+    except (_IllegalError, _UnclosedError) as error:
+        illegal = isinstance(error, _IllegalError)
+        cells = "header_quote_illegal" if illegal else "header_quote_unclosed"
+        end, following = _line(data, begin, any_end)
+    lone = following > end and data[following - 1 : following] == b"\r"
+    return "\r" if lone else "\n", cells, end, following
+
+
+def _lines(data: bytes, newline: str) -> int:
+    text = data.replace(b"\r\n", b"\n")
+    return (text.replace(b"\r", b"\n") if newline == "\r" else text).count(b"\n")
+
+
+def _usable(names: tuple[str, ...], dropped: frozenset[int]) -> tuple[str, ...]:
+    if any(position > len(names) for position in dropped):
+        raise RefusedError("column_unknown")
+    columns = [f"#{n}" if n in dropped else name for n, name in enumerate(names, 1)]
+    if any(name == "" or name.isspace() for name in columns):
+        raise RefusedError("header_blank")
+    if len({name.casefold() for name in columns}) < len(columns):
+        raise RefusedError("header_duplicate")
+    return tuple(columns)
+
+
+def _widths(data: bytes, at: int, rules: Rules, newline: str) -> list[int]:
+    """Cells of the first hundred records; 0 for a line with broken quoting."""
+    rules = replace(rules, newline=newline)
+    widths: list[int] = []
+    while at < len(data) and len(widths) < 100:
+        begin = at
+        try:
+            cells, end, at = _record(data, begin, rules)
+            width = len(cells)
+        except (_IllegalError, _UnclosedError):
+            end, at = _line(data, begin, rules)
+            width = 0
+        if end > begin or not width:
+            widths.append(width)
+    return widths
+
+
+def _fitting(data: bytes, rules: Rules, among: str, width: int = 0) -> list[str]:
+    whole, half = [], []
+    for separator in among:
+        if separator == rules.quote:
+            continue
+        guess = replace(rules, separator=separator)
+        newline, cells, _, following = _first(data, _begin(data), guess)
+        if width:
+            wanted, records = width, _widths(data, _begin(data), guess, newline)
+            if not records:
+                continue
+        elif isinstance(cells, str):
+            continue
+        else:
+            wanted, records = len(cells), _widths(data, following, guess, newline)
+        share = sum(record == wanted for record in records)
+        if wanted > 1 and share == len(records):
+            whole.append(separator)
+        if wanted > 1 and share >= len(records) / 2:
+            half.append(separator)
+    return whole or half
+
+
+def _fits_alone(data: bytes, rules: Rules) -> bool:
+    fits = _fitting(data, rules, ",;\t|:^~")
+    return len(fits) == 1 and fits[0] != rules.separator

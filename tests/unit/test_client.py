@@ -39,7 +39,9 @@ from tests.support.proxy import (
 
 KEY = "canary-k3y-81c2"
 SECRETS = (KEY, base64.b64encode(f"{KEY}:".encode()).decode(), "pr0xy-pass")
-QUICK = Timeouts(connect_s=0.3, write_s=0.5, read_s=0.3, total_s=0.6)
+PATIENT = Timeouts(connect_s=10, write_s=20, read_s=20, total_s=30)  # for what does not wait
+QUICK = replace(PATIENT, connect_s=0.3, read_s=0.3, write_s=0.5)
+HASTY = replace(PATIENT, connect_s=0.3, total_s=0.6)
 
 
 @pytest.fixture(autouse=True)
@@ -50,16 +52,23 @@ def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name.upper(), raising=False)
 
 
-def route(url: str, *, timeouts: Timeouts = QUICK, context: ssl.SSLContext | None = None) -> Route:
+def route(
+    url: str, *, timeouts: Timeouts = PATIENT, context: ssl.SSLContext | None = None
+) -> Route:
     """The bulk route to an origin."""
     return route_to(address_of(url), Endpoint.BULK, key=KEY, timeouts=timeouts, context=context)
 
 
-def sent(*script: Step, body: bytes = b"{}", times: int = 1) -> tuple[list[Reply], Scripted]:
+def sent(
+    *script: Step, body: bytes = b"{}", times: int = 1, timeouts: Timeouts = PATIENT
+) -> tuple[list[Reply], Scripted]:
     """What comes back for so many requests over one client, and what the server saw."""
 
     async def run() -> tuple[list[Reply], Scripted]:
-        async with serving(*script) as server, Client(route(server.url)) as client:
+        async with (
+            serving(*script) as server,
+            Client(route(server.url, timeouts=timeouts)) as client,
+        ):
             return [await client.send(body) for _ in range(times)], server
 
     return asyncio.run(run())
@@ -180,7 +189,8 @@ def in_turn(*parts: bytes, keep: bool = False) -> Step:
 )
 def test_a_broken_answer_is_told_apart(step: Step, status: int | None, failure: Failure) -> None:
     """Each way of breaking has its name, keeps the status that was seen, and is in doubt."""
-    (reply,), _ = sent(step)
+    waits = {Failure.READ_TIMEOUT: QUICK, Failure.DEADLINE: HASTY}
+    (reply,), _ = sent(step, timeouts=waits.get(failure, PATIENT))
 
     assert (reply.status, reply.failure, reply.complete) == (status, failure, False)
     assert failure.seen
@@ -207,7 +217,8 @@ def test_unusual_but_whole_answers_are_read(data: bytes) -> None:
 
 def test_endless_interim_answers_end_at_the_deadline() -> None:
     """N9: 1xx for ever is no answer."""
-    (reply,), _ = sent(trickle(b"HTTP/1.1 102 Processing\r\n\r\n" * 500, every_s=0.001))
+    interim = trickle(b"HTTP/1.1 102 Processing\r\n\r\n" * 500, every_s=0.001)
+    (reply,), _ = sent(interim, timeouts=HASTY)
 
     assert reply.failure is Failure.DEADLINE
 
@@ -270,13 +281,14 @@ def test_a_connection_that_is_not_answered_times_out() -> None:
         listener.listen(0)
         filler.setblocking(False)
         filler.connect_ex(listener.getsockname())
-        reply = asyncio.run(_send_to(f"http://127.0.0.1:{listener.getsockname()[1]}"))
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        reply = asyncio.run(_send_to(url, timeouts=QUICK))
 
     assert reply.failure is Failure.CONNECT_TIMEOUT
 
 
-async def _send_to(url: str) -> Reply:
-    async with Client(route(url)) as client:
+async def _send_to(url: str, *, timeouts: Timeouts = PATIENT) -> Reply:
+    async with Client(route(url, timeouts=timeouts)) as client:
         return await client.send(b"{}")
 
 
@@ -308,7 +320,7 @@ def test_a_server_that_does_not_read_ends_at_the_write_timeout() -> None:
     async def run() -> Reply:
         async with (
             serving(answer(), before_request=deaf) as server,
-            Client(route(server.url, timeouts=replace(QUICK, read_s=5, total_s=5))) as client,
+            Client(route(server.url, timeouts=replace(PATIENT, write_s=0.5))) as client,
         ):
             return await client.send(b"x" * 30_000_000)
 
@@ -331,7 +343,7 @@ def test_a_connection_whose_attempt_failed_is_gone_at_once() -> None:
         return False
 
     async def run() -> tuple[Reply, int]:
-        timeouts = replace(QUICK, read_s=5, total_s=5)
+        timeouts = replace(PATIENT, write_s=0.5)
         async with (
             serving(answer(), before_request=deaf) as server,
             Client(route(server.url, timeouts=timeouts)) as client,
@@ -361,7 +373,7 @@ def test_an_early_answer_to_a_large_body_is_read() -> None:
     async def run() -> Reply:
         async with (
             serving(answer(), before_request=early) as server,
-            Client(route(server.url, timeouts=replace(QUICK, read_s=5, total_s=5))) as client,
+            Client(route(server.url, timeouts=replace(PATIENT, write_s=0.5))) as client,
         ):
             return await client.send(b"x" * 1_000_000)
 
@@ -396,7 +408,7 @@ def test_an_idle_connection_is_not_used_again() -> None:
     """N7: connections expire here before servers drop them."""
 
     async def run() -> int:
-        timeouts = replace(QUICK, idle_s=0.05)
+        timeouts = replace(PATIENT, idle_s=0.05)
         async with (
             serving(answer()) as server,
             Client(route(server.url, timeouts=timeouts)) as client,
@@ -458,7 +470,7 @@ def test_an_answer_to_half_a_body_ends_the_connection() -> None:
         return False
 
     async def run() -> tuple[list[int | None], int]:
-        timeouts = replace(QUICK, read_s=5, total_s=5)
+        timeouts = replace(PATIENT, write_s=0.5)
         async with (
             serving(answer(), before_request=early) as server,
             Client(route(server.url, timeouts=timeouts)) as client,
@@ -474,7 +486,7 @@ def test_each_failure_leaves_a_client_that_works() -> None:
     broken = [reset(), hang_up(), raw(b"junk\r\n\r\n"), answer(200, b"x" * 70_000), silence()]
     script = [step for failing in broken for step in (failing, answer())]
 
-    replies, _ = sent(*script, times=len(script))
+    replies, _ = sent(*script, times=len(script), timeouts=replace(PATIENT, read_s=1))
 
     assert [reply.complete for reply in replies] == [False, True] * len(broken)
 
@@ -567,8 +579,11 @@ def test_the_deadline_begins_after_the_permit() -> None:
     """Waiting for a permit is not the server's fault."""
 
     async def run() -> Reply:
-        async with serving(answer()) as server, Client(route(server.url)) as client:
-            return await client.send(b"{}", permit=lambda: asyncio.sleep(QUICK.total_s + 0.1))
+        async with (
+            serving(answer()) as server,
+            Client(route(server.url, timeouts=HASTY)) as client,
+        ):
+            return await client.send(b"{}", permit=lambda: asyncio.sleep(HASTY.total_s + 0.1))
 
     assert asyncio.run(run()).status == 200
 
@@ -718,7 +733,7 @@ def test_a_handshake_that_is_not_answered_times_out() -> None:
     async def run() -> Reply:
         async with (
             serving(answer(), before_request=silence()) as server,
-            Client(route(f"https://127.0.0.1:{server.port}")) as client,
+            Client(route(f"https://127.0.0.1:{server.port}", timeouts=QUICK)) as client,
         ):
             return await client.send(b"{}")
 
@@ -744,7 +759,11 @@ def test_a_host_of_two_addresses_is_reached_by_the_one_that_works(
             serving(answer(), tls=tls, host="127.0.0.2") as server,
             serving(answer(), before_request=silence(), port=server.port),
             Client(
-                route(f"https://api.example.invalid:{server.port}", context=trusting(authority))
+                route(
+                    f"https://api.example.invalid:{server.port}",
+                    timeouts=replace(PATIENT, connect_s=1),
+                    context=trusting(authority),
+                )
             ) as client,
         ):
             return await client.send(b"{}")
@@ -785,16 +804,21 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         await writer.drain()
 
 
-def through(proxy: str, *, context: ssl.SSLContext | None = None) -> Awaitable[Reply]:
-    """Send to a host that only the proxy can reach."""
+def through(
+    proxy: str,
+    *,
+    timeouts: Timeouts = PATIENT,
+    context: ssl.SSLContext | None = None,
+    times: int = 1,
+) -> Awaitable[Reply]:
+    """Send to a host that only the proxy can reach; the last answer."""
 
     async def run() -> Reply:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("https_proxy", proxy)
-            to = route("https://api.example.invalid", context=context)
+            to = route("https://api.example.invalid", timeouts=timeouts, context=context)
         async with Client(to) as client:
-            await client.send(b"{}")
-            return await client.send(b"{}")
+            return [await client.send(b"{}") for _ in range(times)][-1]
 
     return run()
 
@@ -806,7 +830,7 @@ def test_requests_go_through_the_environments_proxy(authority: trustme.CA) -> No
         tls = server_tls(authority.issue_cert("api.example.invalid"))
         async with serving(answer(), tls=tls) as server, serving(tunnel(server.port)) as proxy:
             url = f"http://user:pr0xy-pass@127.0.0.1:{proxy.port}"
-            return await through(url, context=trusting(authority)), proxy, server
+            return await through(url, context=trusting(authority), times=2), proxy, server
 
     reply, proxy, server = asyncio.run(run())
 
@@ -835,7 +859,8 @@ def test_a_proxy_that_fails_is_named(connect: Step, failure: Failure) -> None:
 
     async def run() -> Reply:
         async with serving(connect) as proxy:
-            return await through(f"http://127.0.0.1:{proxy.port}")
+            url = f"http://127.0.0.1:{proxy.port}"
+            return await through(url, timeouts=replace(PATIENT, connect_s=0.5))
 
     reply = asyncio.run(run())
 
@@ -941,7 +966,7 @@ def test_a_short_key_does_not_garble_answers() -> None:
 
     async def run() -> Reply:
         async with serving(answer()) as server:
-            short = route_to(address_of(server.url), Endpoint.BULK, key="ok", timeouts=QUICK)
+            short = route_to(address_of(server.url), Endpoint.BULK, key="ok", timeouts=PATIENT)
             async with Client(short) as client:
                 return await client.send(b"{}")
 

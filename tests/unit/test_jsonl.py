@@ -144,7 +144,7 @@ def test_a_stop_inside_a_line_is_a_bug_and_a_short_source_a_mismatch() -> None:
         pytest.param("a.csv", b"", False, id="empty"),
     ],
 )
-def test_json_lines_are_known_by_name_or_by_content(name: str, data: bytes, known: bool) -> None:
+def test_json_lines_are_known_by_name_or_by_content(name: str, data: bytes, known) -> None:
     """The extension decides; without it the first byte that is no blank."""
     assert is_jsonl(name, reader(data)) is known
 

@@ -559,7 +559,9 @@ def test_a_mapping_comes_back_from_its_json() -> None:
     assert back.digest() == mapping.digest()
 
 
-@pytest.mark.parametrize("content", [{}, {"fields": [{}], "nulls": [], "time": None}, {"fields": 1}])
+@pytest.mark.parametrize(
+    "content", [{}, {"fields": [{}], "nulls": [], "time": None}, {"fields": 1}]
+)
 def test_what_is_no_mapping_does_not_come_back(content: Any) -> None:
     """Another form is refused, not guessed."""
     with pytest.raises(ValueError, match="not a mapping"):

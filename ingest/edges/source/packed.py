@@ -29,9 +29,11 @@ class Stream(Protocol):
 
     def read(self, size: int, /) -> bytes:
         """Read up to `size` bytes; none at the end."""
+        ...
 
     def close(self) -> None:
         """Close it."""
+        ...
 
 
 def kind_of(first: bytes) -> str | None:

@@ -226,8 +226,9 @@ def _run(arguments: list[str]) -> int:
         # A run that sends has its own way to end; here nothing was sent.
         click.echo("stopped; nothing was sent", err=True)
         code = _INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output went away; what was recorded is recorded.
+    except (BrokenPipeError, SystemExit):
+        # Whoever read our output went away (click turns that into an exit of its own); what was
+        # recorded is recorded.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = _BROKEN_PIPE
     except Exception as error:  # noqa: BLE001 - the outermost frame: a bug here, with its trace

@@ -13,6 +13,7 @@ _WORDS = {
     "still_rejected": "mended, and rejected again",
     "unchanged": "not mended",
     "spoiled": "left alone: changed by a spreadsheet, as it seems",
+    "edited_elsewhere": "left alone: changed where no code points",
     "twice": "left alone: the same reject twice, with different values",
     "in_doubt": "left alone: an earlier mending may have arrived",
     "already_delivered": "delivered before",

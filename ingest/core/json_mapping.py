@@ -8,7 +8,9 @@ has a member `user.id`, that is meant.
 import hashlib
 import json
 from collections.abc import Collection, Sequence
+from collections.abc import Mapping as ReadMapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from ingest.core.mapping import TIMESTAMP, Field, Kind, Mapping, TimePlan
 
@@ -113,6 +115,27 @@ class JsonMapping:
         plain: dict[str, object] = json.loads(json.dumps(content))
         return plain
 
+    @classmethod
+    def from_json(cls, content: ReadMapping[str, Any]) -> "JsonMapping":
+        """Give the mapping that `as_json` gave; what is for words only is not kept.
+
+        Raises:
+            ValueError: It is of another form.
+        """
+        try:
+            only, time = content["only"], content["time"]
+            return cls(
+                changes=tuple(map(_change_of, content["changes"])),
+                only=None if only is None else tuple(only),
+                drop=tuple(content["drop"]),
+                flatten=tuple(content["flatten"]),
+                nulls=tuple(content["nulls"]),
+                time=None if time is None else TimePlan(**time),
+                timezone=content["timezone"],
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not a mapping: {error}") from error
+
     def digest(self) -> str:
         """Hexadecimal SHA-256 of `as_json` as one canonical text."""
         text = json.dumps(self.as_json(), sort_keys=True, separators=(",", ":"))
@@ -176,6 +199,11 @@ class JsonMapping:
         if TIMESTAMP in names:
             return f"time: {', '.join(self.columns_of(TIMESTAMP)) or 'the constant'}"
         return "time: none, filed under the moment of receipt"
+
+
+def _change_of(content: ReadMapping[str, Any]) -> Change:
+    kind = content["kind"]
+    return Change(**{**content, "kind": None if kind is None else Kind(kind)})
 
 
 def _plural(noun: str, count: int) -> str:

@@ -23,7 +23,7 @@ What a spreadsheet does to a text that it takes for a value:
 """
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
 from typing import Final
@@ -70,6 +70,7 @@ _MONTHS: Final = {
 }  # fmt: skip
 _HALF_DAY: Final = re.compile(r"[0-9] ?[ap]m")
 _TIME_WORDS: Final = frozenset({"t", "z", "am", "pm", "utc", "gmt"})
+_MOST_DEPTH: Final = 64  # of objects in objects; what differs deeper differs at that depth
 _MOST_NUMBER: Final = 400  # characters; a double ends at 309 digits
 _DIGITS: Final = 15  # what a spreadsheet keeps of a number
 _MOST_CELL: Final = 32_767  # UTF-16 units, the limit of a workbook's cell
@@ -194,6 +195,32 @@ def _mend_text(original: Original, returned: Returned) -> Mending:
     if RAW in returned.formulas:
         return Mending(None, was, ignored=ignored, spoiled={RAW: "it is a formula"})
     return Mending(None, found, edits=(RAW,), ignored=ignored)
+
+
+def changed_members(
+    was: object, found: object, *, path: str = "", depth: int = _MOST_DEPTH
+) -> Iterator[str]:
+    """Yield the paths at which two JSON values differ; inside objects only. Total."""
+    if depth and isinstance(was, dict) and isinstance(found, dict):
+        for name in dict.fromkeys((*was, *found)):
+            inner = f"{path}.{name}" if path else f"{name}"
+            if (name in was) != (name in found):
+                yield inner
+            elif name in was:
+                yield from changed_members(was[name], found[name], path=inner, depth=depth - 1)
+    elif was != found or type(was) is not type(found):
+        yield path
+
+
+def not_open(paths: Iterable[str], opened: Collection[str]) -> tuple[str, ...]:
+    """The paths at which no edit is taken: those neither in nor around an open one."""
+    if WHOLE_RECORD in opened:
+        return ()
+    return tuple(
+        path
+        for path in paths
+        if not any(f"{path}.".startswith(f"{o}.") or f"{o}.".startswith(f"{path}.") for o in opened)
+    )
 
 
 def _same(was: str, found: str, *, exact: bool) -> bool:

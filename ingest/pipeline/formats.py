@@ -18,18 +18,24 @@ import polars as pl
 from ingest.core.json_mapping import JsonMapping
 from ingest.core.mapping import EVENT_UUID, TIMESTAMP, Field
 from ingest.core.mapping import Mapping as FieldMapping
-from ingest.core.model import Position, Severity
+from ingest.core.model import Dialect, Position, Severity
 from ingest.edges import encoder, framing, jsonl
 from ingest.edges.validator import Apart, Kind, Validator, Verdict
-from ingest.pipeline.sources import IDENTITY_FIELDS, Opened
+from ingest.pipeline.sources import IDENTITY_FIELDS, RuleBook
 
 Flags = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
 Frame = framing.Frame | jsonl.Frame
+Fault = framing.Fault | jsonl.Fault
+
+Record = Any
+"""A sound record by itself: the cells of a row, or the bytes of a line."""
+
+_NOWHERE = Position(0, 0, 1)
 
 INTEGER_IDENTITY = "identity_integer"
 _GROUP = 512
-_TAG_OF = {"text": "string"}
+_PLAIN_KINDS = {"text", "integer", "boolean"}
 
 
 class Encoded(Protocol):
@@ -93,9 +99,41 @@ class Form(Protocol):
         """Yield the frames from a record boundary on."""
         ...
 
+    def read(self, raw: bytes) -> tuple[Record | None, Sequence[Fault]]:
+        """Give the one record that some bytes are, or its faults; neither where it is not one."""
+        ...
+
+    def back(self, records: Sequence[Record], offsets: Ints) -> Look:
+        """Look at sound records that came back mended, in the places where they were."""
+        ...
+
+
+class Described(Protocol):
+    """What is known of a source without reading it."""
+
+    @property
+    def book(self) -> RuleBook:
+        """Its rules."""
+        ...
+
+    @property
+    def dialect(self) -> Dialect:
+        """How it is written."""
+        ...
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Its header."""
+        ...
+
+    @property
+    def mapping(self) -> FieldMapping | JsonMapping:
+        """What of a record is sent."""
+        ...
+
 
 def form_of(
-    opened: Opened, *, read_at: framing.ReadAt, source_id: UUID, limits: framing.Limits
+    opened: Described, *, read_at: framing.ReadAt, source_id: UUID, limits: framing.Limits
 ) -> Form:
     """Give the form of a source.
 
@@ -113,13 +151,30 @@ def form_of(
     return _Csv(opened, opened.mapping, read_at, source_id, limits)
 
 
+def _places(offsets: Ints) -> dict[str, Any]:
+    """What a frame of records that came back says of their places."""
+    count, none = len(offsets), np.zeros(0, dtype=np.int64)
+    return {
+        "start": _NOWHERE,
+        "stop": _NOWHERE,
+        "rows": np.arange(count),
+        "offsets": offsets,
+        "ends": offsets,
+        "lines": np.zeros(count, dtype=np.int64),
+        "faults": (),
+        "resynced": none,
+        "blank_lines": 0,
+        "unterminated": False,
+    }
+
+
 # -- tables ----------------------------------------------------------------------------------
 
 
 class _Csv:
     def __init__(
         self,
-        opened: Opened,
+        opened: Described,
         mapping: FieldMapping,
         read_at: framing.ReadAt,
         source_id: UUID,
@@ -152,6 +207,30 @@ class _Csv:
             max_records=limit,
         ):
             yield _CsvLook(self, frame)
+
+    def read(self, raw: bytes) -> tuple[Record | None, Sequence[Fault]]:
+        line = raw + b"\n"
+        found = list(
+            framing.frames(
+                lambda offset, size: line[offset : offset + size],
+                size=len(line),
+                start=_NOWHERE,
+                columns=self._opened.columns,
+                dialect=self._opened.dialect,
+                limits=self._limits,
+            )
+        )
+        faults = [fault for frame in found for fault in frame.faults]
+        rows = [row for frame in found for row in frame.table.iter_rows()]
+        one = len(rows) == 1 and not faults
+        return rows[0] if one else None, faults
+
+    def back(self, records: Sequence[Record], offsets: Ints) -> Look:
+        columns = {
+            name: pl.Series([record[place] or None for record in records], dtype=pl.String)
+            for place, name in enumerate(self._opened.columns)
+        }
+        return _CsvLook(self, framing.Frame(table=pl.DataFrame(columns), **_places(offsets)))
 
 
 class _CsvLook:
@@ -197,7 +276,7 @@ class _CsvLook:
 class _Jsonl:
     def __init__(
         self,
-        opened: Opened,
+        opened: Described,
         mapping: JsonMapping,
         read_at: framing.ReadAt,
         source_id: UUID,
@@ -231,7 +310,7 @@ class _Jsonl:
 
         return jsonl.Rewriter(mapping, convert)
 
-    def _wanted(self, opened: Opened, mapping: JsonMapping) -> jsonl.Wanted:
+    def _wanted(self, opened: Described, mapping: JsonMapping) -> jsonl.Wanted:
         book = opened.book
         identities = tuple(dict.fromkeys((*IDENTITY_FIELDS, *book.identity)))
         named = {name for rule in book.rules for name in rule.fields}
@@ -262,13 +341,37 @@ class _Jsonl:
         for frame in frames:
             yield self._look(frame)
 
+    def read(self, raw: bytes) -> tuple[Record | None, Sequence[Fault]]:
+        line = raw + b"\n"
+        found = list(
+            jsonl.frames(
+                lambda offset, size: line[offset : offset + size],
+                size=len(line),
+                start=_NOWHERE,
+                limits=self._limits,
+            )
+        )
+        faults = [fault for frame in found for fault in frame.faults]
+        objects = [each for frame in found for each in frame.objects]
+        one = len(objects) == 1 and not faults
+        return objects[0] if one else None, faults
+
+    def back(self, records: Sequence[Record], offsets: Ints) -> Look:
+        frame = jsonl.Frame(objects=list(records), blocks=(), **_places(offsets))
+        if self.rewriter is None:
+            self._gather(frame.objects)
+        return self._look(frame)
+
+    def _gather(self, objects: Sequence[bytes]) -> None:
+        for begin in range(0, len(objects), _GROUP):
+            group = objects[begin : begin + _GROUP]
+            self.collector.take(group, list(map(orjson.loads, group)))
+
     def _look(self, frame: jsonl.Frame) -> Look:
         if self.rewriter is None:
             return _JsonlLook(self, frame, frame.objects, self.collector.events(), None)
         rewritten = self.rewriter.rewrite(frame.objects)
-        for begin in range(0, len(rewritten.objects), _GROUP):
-            group = rewritten.objects[begin : begin + _GROUP]
-            self.collector.take(group, list(map(orjson.loads, group)))
+        self._gather(rewritten.objects)
         events = self.collector.events()
         return _JsonlLook(self, frame, rewritten.objects, events, rewritten)
 
@@ -276,7 +379,7 @@ class _Jsonl:
         """The rules bound to the names seen so far; a kind that once differed stays open."""
         kinds = dict(self._kinds)
         for name, column in columns.items():
-            kind = cast("Kind", column.kind)
+            kind = cast("Kind", column.kind if column.kind in _PLAIN_KINDS else "tagged")
             kinds[name] = kind if kinds.get(name, kind) == kind else "tagged"
         kinds |= {name: "text" for name in others if name not in kinds}
         if self._validator is None or kinds != self._kinds:
@@ -293,18 +396,11 @@ class _Jsonl:
         nothing = pl.Series([None], dtype=pl.String).new_from_index(0, height)
         texts = {name: columns[name].texts if name in columns else nothing for name in self._kinds}
         tags = {
-            name: _tags(columns[name]) if name in columns else nothing
+            name: columns[name].all_tags if name in columns else nothing
             for name, kind in self._kinds.items()
             if kind == "tagged"
         }
         return pl.DataFrame(texts), tags
-
-
-def _tags(column: jsonl.Column) -> pl.Series:
-    if column.tags is not None:
-        return column.tags
-    tag = pl.Series([_TAG_OF.get(column.kind, column.kind)], dtype=pl.String)
-    return tag.new_from_index(0, len(column.texts)).set(column.texts.is_null(), None)
 
 
 class _JsonlLook:

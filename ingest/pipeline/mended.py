@@ -14,20 +14,30 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import polars as pl
+import orjson
 
 from ingest.core.guard import escape_raw, unescape_raw
+from ingest.core.json_mapping import JsonMapping
 from ingest.core.ledger import Progress, bitmap, members
 from ingest.core.load import ChunkState, Findings, Load, Note, Segment
-from ingest.core.mapping import EVENT_UUID
 from ingest.core.mapping import Mapping as FieldMapping
-from ingest.core.mending import RAW, WHOLE_RECORD, Mending, Original, mend, open_columns
-from ingest.core.model import Dialect, Position, Reject, Severity, Stage, Violation
-from ingest.edges.encoder import Encoded, Encoder, Mapped, uuid_series
-from ingest.edges.framing import Limits, frames
+from ingest.core.mending import (
+    RAW,
+    WHOLE_RECORD,
+    Mending,
+    Original,
+    changed_members,
+    mend,
+    not_open,
+    open_columns,
+)
+from ingest.core.model import Dialect, Reject, Severity, Stage, Violation
+from ingest.edges.encoder import uuid_series
+from ingest.edges.framing import Limits
 from ingest.edges.report import SegmentRef, read_segment, write_segment
 from ingest.edges.returned import ReturnedRow
-from ingest.edges.validator import Validator, Verdict
+from ingest.edges.validator import Verdict
+from ingest.pipeline.formats import Flags, Look, Record, form_of
 from ingest.pipeline.payload import Payload, Prepared, doubt_note
 from ingest.pipeline.reporting import refusal
 from ingest.pipeline.sources import RuleBook
@@ -82,7 +92,7 @@ class Terms:
     columns: tuple[str, ...]
     dialect: Dialect
     max_record_bytes: int
-    mapping: FieldMapping
+    mapping: FieldMapping | JsonMapping
     book: RuleBook
     segments: Path
     room: int
@@ -121,7 +131,7 @@ class _Case:
     before: Note | None
     mending: Mending
     opened: frozenset[str]
-    cells: tuple[str | None, ...] = ()
+    record: Record = None
     violations: tuple[Violation, ...] = ()
     warnings: tuple[str, ...] = ()
     time: str | None = None
@@ -139,7 +149,7 @@ class _Case:
 
 
 class Judge:
-    """Judges and encodes records by their cells, as their load was judged.
+    """Reads and judges records that came back, as their load was judged.
 
     Args:
         terms: Of the load.
@@ -147,31 +157,12 @@ class Judge:
 
     def __init__(self, terms: Terms) -> None:
         self._terms = terms
-        mapping = terms.mapping
-        self._encoder = Encoder(mapping)
-        self._validator = Validator(
-            terms.book.rules,
-            [each.name for each in mapping.fields],
-            codes=terms.book.codes,
-            kinds={each.name: each.json_type for each in mapping.fields},
-        )
+        limits = Limits(max_record_bytes=terms.max_record_bytes)
+        self._form = form_of(terms, read_at=_nothing, source_id=terms.load.source_id, limits=limits)
 
-    def map(self, rows: Sequence[Sequence[str | None]]) -> Mapped:
-        """Give the fields of records."""
-        columns = {
-            name: pl.Series([row[place] or None for row in rows], dtype=pl.String)
-            for place, name in enumerate(self._terms.columns)
-        }
-        return self._encoder.map(pl.DataFrame(columns))
-
-    def judge(self, mapped: Mapped) -> Verdict:
-        """Judge them by all rules."""
-        return self._validator.judge(mapped.table, mapped.misfits, now=self._terms.now)
-
-    def encode(self, table: pl.DataFrame, offsets: Sequence[int]) -> Encoded:
-        """Write them as events; those without an id of their own get the one of their place."""
-        uuids = uuid_series(self._terms.load.source_id, list(offsets))
-        return self._encoder.encode(table, uuids=uuids)
+    def look(self, records: Sequence[Record], offsets: Sequence[int]) -> Look:
+        """Look at records in the places that they had."""
+        return self._form.back(records, np.asarray(offsets, dtype=np.int64))
 
     def violation(self, code: str, columns: Iterable[str], detail: str = "") -> Violation:
         """Give a violation with the texts in force."""
@@ -179,41 +170,28 @@ class Judge:
         message = f"{known.message} {detail}".strip()
         return Violation(code, tuple(dict.fromkeys(columns)), message, known.hint)
 
-    def violations(self, verdict: Verdict, row: int) -> tuple[Violation, ...]:
+    def violations(self, look: Look, verdict: Verdict, row: int) -> tuple[Violation, ...]:
         """Give the errors of one row."""
         return tuple(
-            self.violation(code, (c for each in fields for c in self._columns(each)))
+            self.violation(code, look.columns_of(row, code, fields))
             for code, fields in verdict.violations(row, severity=Severity.ERROR)
         )
 
-    def _columns(self, name: str) -> tuple[str, ...]:
-        return self._terms.mapping.columns_of(name)
-
-    def read(self, text: str) -> tuple[tuple[str | None, ...], tuple[Violation, ...]]:
-        """Read the mended text of a record that was broken: its cells, or why it still is."""
-        terms = self._terms
+    def read(self, text: str) -> tuple[Record, tuple[Violation, ...]]:
+        """Read the mended text of a record: what it holds, or why it cannot be read."""
         try:
-            raw = unescape_raw(text, encoding=terms.dialect.encoding) + b"\n"
+            raw = unescape_raw(text, encoding=self._terms.dialect.encoding)
         except ValueError as error:
-            return (), (Violation("text_unreadable", (RAW,), f"{error}", ""),)
-        found = list(
-            frames(
-                lambda offset, size: raw[offset : offset + size],
-                size=len(raw),
-                start=Position(0, 0, 1),
-                columns=terms.columns,
-                dialect=terms.dialect,
-                limits=Limits(max_record_bytes=terms.max_record_bytes),
-            )
-        )
-        records = sum(frame.records for frame in found)
-        if records != 1:
-            what = "no record" if not records else f"{records} records"
-            return (), (Violation("text_unreadable", (RAW,), f"It holds {what}.", ""),)
-        faults = [fault for frame in found for fault in frame.faults]
-        if faults:
-            return (), tuple(self.violation(each.code, (RAW,), each.detail) for each in faults)
-        return next(frame.table.row(0) for frame in found if frame.table.height), ()
+            return None, (Violation("text_unreadable", (RAW,), f"{error}", ""),)
+        record, faults = self._form.read(raw)
+        if record is None and not faults:
+            said = "It does not hold exactly one record."
+            return None, (Violation("text_unreadable", (RAW,), said, ""),)
+        return record, tuple(self.violation(each.code, (RAW,), each.detail) for each in faults)
+
+
+def _nothing(offset: int, size: int) -> bytes:
+    raise AssertionError(f"a record that came back was looked for at {offset} ({size} bytes)")
 
 
 class TakeBack:
@@ -329,40 +307,45 @@ class TakeBack:
             answers.append(case.answer("unchanged", detail))
             return False
         if mending.cells is not None:
-            case.cells = mending.cells
+            case.record = mending.cells
             return True
-        case.cells, case.violations = self._judge.read(mending.raw or "")
+        case.record, case.violations = self._judge.read(mending.raw or "")
         if case.violations:
             answers.append(_still_rejected(case))
             return False
-        return True
+        elsewhere = self._edited_elsewhere(case)
+        if elsewhere:
+            case.mending = replace(mending, ignored=elsewhere)
+            answers.append(case.answer("edited_elsewhere", _ELSEWHERE))
+        return not elsewhere
+
+    def _edited_elsewhere(self, case: _Case) -> tuple[str, ...]:
+        """Members of a JSON object that were changed, and that no code of it names."""
+        if case.reject.stage is Stage.READING or not isinstance(case.record, bytes):
+            return ()
+        was, found = orjson.loads(case.reject.raw or b""), orjson.loads(case.record)
+        return not_open(changed_members(was, found), case.opened)
 
     def _judge_once(self, cases: Sequence[_Case], good: list[_Case]) -> list[_Case]:
         if not cases:
             return []
-        mapped = self._judge.map([case.cells for case in cases])
-        verdict = self._judge.judge(mapped)
-        fine = np.flatnonzero(~verdict.rejected)
-        sizes = self._sizes(mapped, fine, cases)
+        look = self._judge.look(
+            [case.record for case in cases], [case.reject.offset for case in cases]
+        )
+        verdict = look.judge(self._terms.now)
+        sizes = _sizes(look, ~verdict.rejected)
         broken = []
         for place, case in enumerate(cases):
-            case.violations = self._judge.violations(verdict, place)
+            case.violations = self._judge.violations(look, verdict, place)
             if sizes.get(place, 0) > self._terms.room:
                 case.violations = (self._judge.violation("event_too_large", ()),)
             if case.violations:
                 broken.append(case)
                 continue
-            found = verdict.violations(place, severity=Severity.WARNING)
-            case.warnings = tuple(code for code, _ in found)
-            case.time = _instant(mapped, place)
+            case.warnings = _warnings(look, verdict, place)
+            case.time = _instant(look, place)
             good.append(case)
         return broken
-
-    def _sizes(self, mapped: Mapped, fine: Any, cases: Sequence[_Case]) -> dict[int, int]:
-        table = mapped.table[fine]
-        encoded = self._judge.encode(table, [cases[place].reject.offset for place in fine])
-        sizes = np.diff(np.asarray(encoded.ends, dtype=np.int64), prepend=-1) - 1
-        return dict(zip(fine.tolist(), sizes.tolist(), strict=True))
 
     def _opened_more(self, case: _Case) -> bool:
         more = open_columns(case.violations) - case.opened
@@ -419,7 +402,7 @@ class TakeBack:
             "line": reject.line,
             "offset": reject.offset,
             "length": reject.length,
-            "cells": list(case.cells),
+            **_record_json(case.record),
             "was": _reject_json(reject),
             "doubt": bool(state.progress.doubt >> record & 1),
             "warnings": list(case.warnings),
@@ -457,10 +440,9 @@ class TakeBack:
         for case in fresh:
             if case.before is not None:
                 found.append(tuple(case.before.body["warnings"]))  # type: ignore[arg-type] # ours
-            elif case.reject.stage is Stage.API and case.reject.cells is not None:
-                verdict = self._judge.judge(self._judge.map([case.reject.cells]))
-                each = verdict.violations(0, severity=Severity.WARNING)
-                found.append(tuple(code for code, _ in each))
+            elif case.reject.stage is Stage.API:
+                look = self._judge.look([case.reject.cells or case.reject.raw], [0])
+                found.append(_warnings(look, look.judge(self._terms.now), 0))
             else:
                 found.append(())
         return found
@@ -480,6 +462,7 @@ class TakeBack:
         return Segment(ref.name, ref.bytes, ref.sha256, ref.rejects)
 
 
+_ELSEWHERE: Final = "change only what its codes name, or --accept-edits COL"
 _IN_DOUBT: Final = (
     "an earlier mending of it may have arrived; settle that first: ingest retry --doubt drop RUN"
 )
@@ -494,20 +477,17 @@ def prepare(terms: Terms, state: ChunkState, mended: Sequence[Note], records: in
         mended: Its notes of mended records.
         records: Which of them, as a bitmap; all of them are held.
     """
-    judge = Judge(terms)
     chosen = [note for note in mended if records >> note.record & 1]
     facts: dict[int, dict[str, Any]] = {note.record: dict(note.body) for note in chosen}
-    mapped = judge.map([facts[note.record]["cells"] for note in chosen])
-    offsets = [facts[note.record]["offset"] for note in chosen]
-    encoded = judge.encode(mapped.table, offsets)
+    offsets = [fact["offset"] for fact in facts.values()]
+    look = Judge(terms).look([_record_of(fact) for fact in facts.values()], offsets)
+    encoded = look.encode(np.ones(len(chosen), dtype=np.bool_))
     made = uuid_series(terms.load.source_id, offsets).to_list()
-    own = mapped.table[EVENT_UUID].to_list() if EVENT_UUID in mapped.table.columns else []
-    for place, note in enumerate(chosen):
-        given = own[place] if own else None
-        facts[note.record]["event_uuid"] = given if given and given.strip() else made[place]
+    for place, (fact, uuid) in enumerate(zip(facts.values(), made, strict=True)):
+        fact["event_uuid"] = look.given_uuid(place) or uuid
 
     def describe(record: int) -> dict[str, object]:
-        names = ("line", "offset", "length", "event_uuid", "cells")
+        names = ("line", "offset", "length", "event_uuid", "cells", "raw")
         return {name: facts[record][name] for name in names}
 
     chunk_id = state.chunk.chunk_id
@@ -525,7 +505,8 @@ def prepare(terms: Terms, state: ChunkState, mended: Sequence[Note], records: in
 
 def refused_by_hand(note: Note, violation: Violation) -> Note:
     """Give the note of a refusal for a mended record that is given up."""
-    body = {name: note.body[name] for name in ("line", "offset", "length", "cells")}
+    names = ("line", "offset", "length", "cells", "raw")
+    body = {name: note.body[name] for name in names}
     body |= {"code": violation.code, "message": violation.message, "hint": violation.hint}
     return Note(note.chunk_id, note.record, "refused", body)
 
@@ -561,7 +542,7 @@ def _still_rejected(case: _Case) -> Answer:
 
 
 def _same(case: _Case, before: Note) -> bool:
-    return before.body["cells"] == list(case.cells)
+    return all(before.body[name] == value for name, value in _record_json(case.record).items())
 
 
 def _newly_doubtful(progress: Progress, before: Note) -> bool:
@@ -586,10 +567,33 @@ def _some(value: str | None) -> list[str]:
     return [] if value is None else [value]
 
 
-def _instant(mapped: Mapped, place: int) -> str | None:
-    if mapped.times is None or mapped.times[place] is None:
+def _sizes(look: Look, fine: Flags) -> dict[int, int]:
+    """The bytes of the events of some rows."""
+    ends = np.asarray(look.encode(fine).ends, dtype=np.int64)
+    sizes = np.diff(ends, prepend=-1) - 1
+    return dict(zip(np.flatnonzero(fine).tolist(), sizes.tolist(), strict=True))
+
+
+def _warnings(look: Look, verdict: Verdict, row: int) -> tuple[str, ...]:
+    found = [code for code, _ in verdict.violations(row, severity=Severity.WARNING)]
+    return (*found, *(code for code, rows in look.marks().items() if row in rows))
+
+
+def _instant(look: Look, place: int) -> str | None:
+    times = look.times
+    if times is None or times[place] is None:
         return None
-    return str(mapped.times[place].strftime("%Y-%m-%dT%H:%M:%S.%fZ"))
+    return str(times[place].strftime("%Y-%m-%dT%H:%M:%S.%fZ"))
+
+
+def _record_json(record: Record) -> dict[str, Any]:
+    if isinstance(record, bytes):
+        return {"cells": None, "raw": record.decode()}
+    return {"cells": list(record), "raw": None}
+
+
+def _record_of(body: Mapping[str, Any]) -> Record:
+    return body["raw"].encode() if body["cells"] is None else tuple(body["cells"])
 
 
 def _reject_json(reject: Reject) -> dict[str, Any]:

@@ -35,13 +35,15 @@ class Payload:
     def batches(
         self, *, wrapper: Wrapper, max_events: int, max_bytes: int, alone: int
     ) -> Iterator["Batch"]:
-        """Yield batches that tile the payload; records of `alone` get one of their own."""
+        """Yield batches that tile the payload; records of `alone`, and those beside them, go singly."""
         spans = cut(
             self.ends, overhead=wrapper.overhead, max_events=max_events, max_bytes=max_bytes
         ).spans
         for span in spans:
             if alone and alone & self.bits(span):
-                yield from (Batch(self, single, wrapper, alone=True) for single in singles(span))
+                for single in singles(span):
+                    # Its neighbours have no such past: cuts change from run to run.
+                    yield Batch(self, single, wrapper, alone=bool(alone & self.bits(single)))
             else:
                 yield Batch(self, span, wrapper)
 

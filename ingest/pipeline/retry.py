@@ -25,6 +25,7 @@ from ingest.config.reading import Reading
 from ingest.core.batching import MAX_BYTES
 from ingest.core.figures import counted, duration
 from ingest.core.guard import guard, printable
+from ingest.core.json_mapping import JsonMapping
 from ingest.core.ledger import bitmap, members
 from ingest.core.load import ChunkState, Load, Note
 from ingest.core.mapping import Mapping
@@ -286,7 +287,7 @@ def _terms_of(
     mapping: Any = load.config["mapping"]
     columns = tuple(form["columns"])
     foreign = accept - set(columns)
-    if foreign:
+    if foreign and columns:  # JSON lines have none
         raise UsageError(
             f"--accept-edits {printable(min(foreign))}: {load.path} has no such column",
             hint=f"its columns: {printable(', '.join(columns), most=300)}",
@@ -299,7 +300,7 @@ def _terms_of(
         columns=columns,
         dialect=Dialect(**form["dialect"]),
         max_record_bytes=form["max_record_bytes"],
-        mapping=Mapping.from_json(mapping),
+        mapping=_mapping(form, mapping),
         book=book,
         segments=segments,
         room=MAX_BYTES - run.config.endpoint.wrapper.overhead,
@@ -307,6 +308,12 @@ def _terms_of(
         accept=accept,
         run_id=run.run_id,
     )
+
+
+def _mapping(form: Any, content: Any) -> Mapping | JsonMapping:
+    if form.get("format") == "jsonl":
+        return JsonMapping.from_json(content)
+    return Mapping.from_json(content)
 
 
 def _take_back(

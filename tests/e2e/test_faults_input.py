@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from tests.support import plain_rules
-from tests.support.recount import ERRORS, File, assert_recounted, assert_refused
+from tests.support.recount import ERRORS, File, Lines, assert_recounted, assert_refused
 from tests.support.workdir import Done, Server, Workdir
 
 HEADER = b"event,customer_id,note\n"
@@ -659,6 +659,97 @@ def test_names_of_events_I22(work: Workdir, server: Server) -> None:  # noqa: N8
     assert set(codes_of(done)) == {
         "event_missing", "event_has_period", "event_has_whitespace", "event_numeric", "event_too_long",
     }  # fmt: skip
+
+
+# -- JSON lines ------------------------------------------------------------------------------
+
+SOUND: frozenset[str] = frozenset()
+INVALID = frozenset({"json_invalid"})
+NO_OBJECT = frozenset({"json_not_object"})
+DEEP = b'{"event":"visit","customer_id":"c1","x":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+
+
+def event_of(member: str) -> bytes:
+    """An event with one more member."""
+    return b'{"event":"visit","customer_id":"c1",' + member.encode("utf-8", "surrogatepass") + b"}"
+
+
+LINES: list[tuple[bytes, frozenset[str] | None]] = [
+    (event_of('"n":1'), SOUND),
+    (b"no json", INVALID),
+    (b'{"event":"visit","customer_id":"c1"', INVALID),
+    (b'{"event":"visit","customer_id":"c1"} {}', INVALID),
+    (b'{"event":"visit","customer_id":"c1",}', INVALID),
+    (b"{'event':'visit'}", INVALID),
+    (b"[1,2]", NO_OBJECT),
+    (b'["event","visit"]', NO_OBJECT),
+    (b"5", NO_OBJECT),
+    (b'"text"', NO_OBJECT),
+    (b"null", NO_OBJECT),
+    (b"", None),
+    (b" \t ", None),
+    (b"\r", None),
+    (event_of('"n":NaN'), INVALID),
+    (event_of('"n":Infinity'), INVALID),
+    (event_of('"n":-Infinity'), INVALID),
+    (event_of('"n":1e999'), INVALID),
+    (event_of('"n":01'), INVALID),
+    (DEEP, INVALID),
+    (event_of('"n":' + "9" * 5000), INVALID),
+    (event_of('"n":9007199254740993'), SOUND),
+    (event_of('"n":123456789012345678901234567890'), SOUND),
+    (event_of('"n":-0.10,"m":1E5,"k":1.0'), SOUND),
+    (event_of('"s":"\\ud800"'), INVALID),
+    (event_of('"s":"\\udc00\\ud800"'), INVALID),
+    (event_of('"s":"\ud800"'), INVALID),
+    (event_of('"s":"\\ud83d\\ude00 \\u0000"'), SOUND),
+    (event_of('"s":"a\tb"'), INVALID),
+    (event_of('"s":') + b'"\xff"', INVALID),
+    (event_of('"event":"again"'), frozenset({"json_duplicate_key"})),
+    (event_of('"customer_id":"c2"'), frozenset({"json_duplicate_key"})),
+    (event_of('"x":{"y":{"z":[1,{"deep":null}]}}'), SOUND),
+    (b' \t{"event":"visit","customer_id":"c1"} ', SOUND),
+    (b'{"event":5,"customer_id":"c1"}', frozenset({"event_not_string", "event_numeric"})),
+    (b'{"event":["visit"],"customer_id":"c1"}', frozenset({"event_not_string"})),
+    (b'{"customer_id":"c1"}', frozenset({"event_missing"})),
+    (b'{"event":"visit","customer_id":null}', frozenset({"identity_missing"})),
+    (b'{"event":"visit","customer_id":true}', frozenset({"identity_not_string"})),
+    (b"{}", frozenset({"event_missing", "identity_missing"})),
+    (event_of('"last":1'), SOUND),
+]
+
+
+def test_lines_of_json_I23(work: Workdir, server: Server) -> None:  # noqa: N802 - its case
+    """I23: each line is rejected by its own fault, or arrives as it is; the file goes on."""
+    file = Lines(work.root / "events.jsonl", LINES)
+    file.path.write_bytes(file.content)
+
+    done = send(work, server, file.path)
+
+    assert_recounted(work, [file], done, server)
+    assert done.summary["records"]["delivered"] == sum(codes == SOUND for _, codes in LINES)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        pytest.param(b'[{"event":"a","customer_id":"1"}]\n', "array", id="I23-one-array"),
+        pytest.param(
+            b'[\n{"event":"a","customer_id":"1"},\n{"event":"b"}\n]',
+            "array",
+            id="I23-array-of-lines",
+        ),
+    ],
+)
+def test_an_array_instead_of_lines(
+    work: Workdir, server: Server, content: bytes, words: str
+) -> None:
+    """I23: a file that is one JSON array is refused; the hint has the command that makes lines."""
+    file = put(work, content, name="events.jsonl")
+
+    done = send(work, server, file.path)
+
+    assert_refused(work, done, done.summary["error"]["code"], words, "jq", server=server)
 
 
 # -- what is no CSV at all -------------------------------------------------------------------

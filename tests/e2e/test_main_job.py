@@ -70,7 +70,6 @@ def test_a_source_is_named_by_its_content(work: Workdir) -> None:
 
 def test_the_summary_file_is_what_json_prints(work: Workdir) -> None:
     """`summary.json` holds the object that `--json` prints."""
-
     source = work.source(some(20, bad_every=10))
 
     summary = work.json("run", source.path, *FREE).summary
@@ -364,7 +363,6 @@ def test_any_file_name_will_do(work: Workdir, name: bytes) -> None:
 
 def test_status_tells_what_is_left(work: Workdir) -> None:
     """`status` shows loads and runs, of all or of one, as text and as JSON."""
-
     source = work.source(some(30, bad_every=10))
     first = work.json("run", source.path, *FREE, "--limit", "20").summary
     work.json("run", source.path, *FREE)
@@ -451,7 +449,6 @@ def test_a_reader_that_goes_away_harms_nothing(work: Workdir, flags: tuple[str, 
 
 def test_head_1(work: Workdir) -> None:
     """P5: `ingest run ... | head -1` shows a line and leaves the load complete."""
-
     source = work.source(some(50, bad_every=10))
     command = [sys.executable, "-m", "ingest", "run", str(source.path), *FREE]
 
@@ -466,7 +463,6 @@ def test_head_1(work: Workdir) -> None:
 
 def test_closed_standard_streams(work: Workdir) -> None:
     """P13: with stdin, stdout and stderr closed the load is complete all the same."""
-
     source = work.source(some(50, bad_every=10))
     command = [sys.executable, "-m", "ingest", "run", str(source.path), *FREE]
 
@@ -497,7 +493,6 @@ def test_big_records_are_cut_into_bodies_that_fit(work: Workdir, server: Server)
 
 def test_the_sandbox_of_a_run_ends_with_it(work: Workdir) -> None:
     """The background sandbox of `--sandbox` does not outlive its run, however that ends."""
-
     source = work.source(some(3000))
 
     with work.start("run", source.path, "--sandbox", "--rate", "5") as process:
@@ -515,7 +510,6 @@ def test_the_sandbox_of_a_run_ends_with_it(work: Workdir) -> None:
 
 def _children(parent: int) -> list[int]:
     """The children of a process."""
-
     return [
         int(child)
         for task in Path(f"/proc/{parent}/task").iterdir()

@@ -1,5 +1,6 @@
 """The loop closes: rejects are mended, come back, and the counts add up."""
 
+import json
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +34,8 @@ from tests.support.workdir import (
     read_reports,
     refused_by_server,
     some,
+    source_id,
+    uuid5,
     wait_for_requests,
 )
 
@@ -344,6 +347,81 @@ def test_a_reject_that_comes_back_twice_with_two_values_is_not_sent(work, server
     assert ("2", "delivered") in told
     assert ("4", "twice") in told
     assert server.bodies().keys() == set(source.uuids()[:2])
+
+
+LINES = [
+    {"event": "visit", "customer_id": "c1", "user": {"plan": "a"}, "n": 12345678901234567890},
+    {"event": "shop.visit", "customer_id": "c2", "user": {"plan": "b"}, "n": 1.50},
+    {"event": "visit", "user": {"plan": "c"}, "n": 3},
+    "{broken",
+]
+
+
+def json_lines(work: Workdir) -> Source:
+    """Objects of which the first is good."""
+    rows = [Row((each if isinstance(each, str) else json.dumps(each)).encode()) for each in LINES]
+    path = work.root / "events.jsonl"
+    path.write_bytes(b"".join(row.text + b"\n" for row in rows))
+    return Source(path, b"", tuple(rows))
+
+
+@pytest.mark.parametrize(
+    ("kind", "mended"),
+    [
+        pytest.param("rejects_csv", mend_csv, id="csv"),
+        pytest.param("rejects_xlsx", mend_xlsx, id="xlsx"),
+        pytest.param("rejects_jsonl", mend_jsonl, id="jsonl"),
+    ],
+)
+def test_json_lines_are_mended_in_their_text(work, server, kind, mended):
+    """The whole object comes back in `_reject_raw`; every byte that nobody touched is sent."""
+    source = json_lines(work)
+    first = run(work, server, source, "--no-timestamp")
+    assert first.summary["records"]["rejected"] == 3
+    report = rejects(work, first, kind)
+
+    def typed(row: dict[str, str]) -> None:
+        raw = row["_reject_raw"]
+        if row["_reject_codes"] == "json_invalid":
+            raw = '{"event": "visit", "customer_id": "c4"}'
+        raw = raw.replace("shop.visit", "shop_visit")
+        row["_reject_raw"] = raw.replace(
+            '"visit", "user"', '"visit", "email": "c3@example.com", "user"'
+        )
+
+    file = mended(report, typed, into=work.root / f"mended{report.suffix}")
+    done = retry(work, server, file, "--accept-edits", "email")
+
+    assert done.code == 0, done.err
+    assert_recounted(work, done)
+    got = sorted(server.bodies().values(), key=lambda body: body.get("customer_id", "c3"))
+    assert [body["event"] for body in got] == ["visit", "shop_visit", "visit", "visit"]
+    assert got[1]["user"] == {"plan": "b"}
+    assert (got[2]["email"], got[2]["n"]) == ("c3@example.com", 3)
+    offsets = [0]
+    for row in source.rows[:-1]:
+        offsets.append(offsets[-1] + len(row.text) + 1)
+    namespace = bytes.fromhex(source_id(source.path.read_bytes()).replace("-", ""))
+    assert [body["event_uuid"] for body in got] == [uuid5(namespace, str(at)) for at in offsets]
+
+
+def test_json_lines_that_were_changed_elsewhere_are_not_sent(work, server):
+    """An object whose event is wrong is not to come back with another customer."""
+    source = json_lines(work)
+    report = rejects(work, run(work, server, source, "--no-timestamp"))
+
+    def typed(row: dict[str, str]) -> None:
+        raw = row["_reject_raw"].replace("shop.visit", "shop_visit")
+        row["_reject_raw"] = raw.replace('"c2"', '"c9"').replace('"plan": "b"', '"plan": "z"')
+
+    done = retry(work, server, mend_csv(report, typed, into=work.root / "m.csv"))
+
+    (row,) = [row for row in answers(work, done) if row["outcome"] != "unchanged"]
+    assert (row["outcome"], row["columns_not_taken"]) == (
+        "edited_elsewhere",
+        "customer_id user.plan",
+    )
+    assert len(server.times()) == 1
 
 
 # -- which load ------------------------------------------------------------------------------

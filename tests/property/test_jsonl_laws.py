@@ -118,7 +118,7 @@ def test_lines_are_cut_and_judged_as_by_hand_whatever_the_sizes(seed: int) -> No
     assert not parts or parts[-1].stop.offset == len(data)
     last = plain_reading(data, cap)[-1:]
     open_ended = bool(last) and not data.endswith(b"\n") and last[0][1] == len(data)
-    assert bool(parts) and parts[-1].unterminated or not open_ended
+    assert not open_ended or parts[-1].unterminated
     for part in parts:
         for row, record in enumerate(part.rows.tolist()):
             offset, end = int(part.offsets[record]), int(part.ends[record])
@@ -217,7 +217,7 @@ def test_columns_hold_the_last_value_of_each_name_with_its_type(seed: int, most:
     events = collector.events()
 
     pairs = [read(text) for text in objects]
-    seen = {name: count for name, count in _cells_by_name(apart).items()}
+    seen = _cells_by_name(apart)
     for name in NAMES:
         values = [dict(each).get(name) for each in pairs]
         column = events.columns.get(name)
@@ -572,19 +572,20 @@ CELLS = [
 ]  # fmt: skip
 
 
-def line_of(rng: random.Random, number: int) -> bytes:
-    names = rng.sample(RULE_NAMES, rng.randrange(9)) + rng.sample(["event", "customer_id"], 2)
+def line_of(rng: random.Random, pool: list[str], number: int) -> bytes:
+    names = rng.sample(pool, rng.randrange(9)) + rng.sample(["event", "customer_id"], 2)
     names += [f"k{number}_{n}" for n in range(rng.randrange(3))]
     cells = [(name, rng.choice(CELLS)) for name in dict.fromkeys(names)]
     return ("{" + ",".join(f"{json.dumps(n)}:{c}" for n, c in cells) + "}\n").encode()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(SEEDS)
 def test_verdicts_on_lines_are_those_of_a_native_judge_on_what_is_sent(seed: int) -> None:
     """Columns, kinds that change, names without a column: the codes of each line are the same."""
     rng = random.Random(seed)
-    data = b"".join(line_of(rng, number) for number in range(60))
+    pool = rng.sample(RULE_NAMES, 16)
+    data = b"".join(line_of(rng, pool, number) for number in range(60))
     source = Opened(None, None, BOOK, Dialect(), (), START, JsonMapping())  # type: ignore[arg-type]
     form = form_of(
         source,
@@ -615,4 +616,6 @@ def as_sent(line: bytes) -> dict[str, object]:
         value = exact.get(name)
         if isinstance(value, Number) and value.tag == "integer":
             event[name] = str(int(value.text))
+        elif isinstance(value, Number):
+            event[name] = 0.5  # to JSON Schema 1.0 is an integer; to the contract it is none
     return event

@@ -1,9 +1,10 @@
-"""What must come of a CSV file of any bytes, by readers of its own, and the law that holds of a run.
+"""What must come of a file of any bytes, by readers of its own, and the law that holds of a run.
 
 The records are found by the independent reader (`rfc4180`), judged by the plain reading of the
 rules (`plain_rules`), and ids are calculated by hand (`workdir`): nothing here is the product's.
 """
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -51,8 +52,8 @@ class Made:
     line: int
     codes: frozenset[str]
     uuid: str
-    body: dict[str, str]
-    resynced: bool
+    body: dict[str, Any]
+    resynced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +118,39 @@ class File:
         return Made(record.offset, record.line, frozenset(codes), uuid, body, record.resynced)
 
 
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """A file of JSON lines, with what must come of each.
+
+    Args:
+        path: Where it is.
+        lines: Each line without its end, and why it is rejected; None: it is blank, no record.
+    """
+
+    path: Path
+    lines: Sequence[tuple[bytes, frozenset[str] | None]]
+
+    @property
+    def content(self) -> bytes:
+        """The bytes of the file."""
+        return b"".join(line + b"\n" for line, _ in self.lines)
+
+    def records(self, *, name: str = "") -> list[Made]:
+        """Each record in its order."""
+        namespace = bytes.fromhex(source_id(self.content, name=name).replace("-", ""))
+        made, at = [], 0
+        for number, (line, codes) in enumerate(self.lines, start=1):
+            if codes is not None:
+                uuid = uuid5(namespace, str(at))
+                event = {} if codes else json.loads(line)
+                made.append(Made(at, number, codes, uuid, event | {"event_uuid": uuid}))
+            at += len(line) + 1
+        return made
+
+
 def assert_recounted(
     work: Workdir,
-    files: Sequence[File],
+    files: Sequence[File | Lines],
     done: Done,
     server: Server,
     *,

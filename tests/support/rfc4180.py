@@ -233,13 +233,14 @@ def head(
 
     `rules.cap` is the longest header; `rules.newline` and `rules.columns` say nothing here.
     """
+    typed = _usable(names, dropped) if names else ()
     begin = _begin(data)
     newline, cells, end, following = _first(data, begin, rules)
     if names:
         widths = [width for width in _widths(data, begin, rules, newline) if width]
         if widths and len(names) not in widths:
             raise RefusedError("columns_differ")
-        return Head(_usable(names, dropped), begin, 1 + _lines(data[:begin], newline), newline)
+        return Head(typed, begin, 1 + _lines(data[:begin], newline), newline)
     broken = isinstance(cells, str)
     if end - begin > rules.cap or broken:
         if _fits_alone(data, rules):

@@ -177,6 +177,8 @@ class World:
         stamps: When requests left.
         intended: The events with intent in the ledger.
         failed: In how many runs the server answered each event with an error of its own.
+        books: What the ledger said after each run.
+        errors: Why each run stopped early; None: it did not.
     """
 
     plan: Plan
@@ -188,6 +190,8 @@ class World:
     stamps: list[float] = field(default_factory=list)
     intended: set[int] = field(default_factory=set)
     failed: Counter[int] = field(default_factory=Counter)
+    books: "list[Books]" = field(default_factory=list)
+    errors: list[IngestError | None] = field(default_factory=list)
 
     def left(self, life: "Life", events: list[int]) -> None:
         """A request leaves: what must hold at this moment."""
@@ -556,16 +560,12 @@ def run_history(plan: Plan, *, seed: int, tell: Callable[[str], None] = lambda _
 async def _history(world: World) -> None:
     before: object = None
     for end in world.plan.ends:
-        error = await _one_run(world, end)
-        books = check(world)
-        world.tell(f"{world.loop.time():9.3f} {end}: {error!r} {_line(books, world)}")
+        await _told_run(world, end)
     await asyncio.sleep(1000)  # whatever was under way has arrived
     kind = replace(world.plan.nature, trouble=0.0, storms=())
     world.api.nature = kind
     for _ in range(KIND_RUNS):
-        error = await _one_run(world, ("none", 0.0))
-        books = check(world)
-        world.tell(f"{world.loop.time():9.3f} kind: {error!r} {_line(books, world)}")
+        error, books = await _told_run(world, ("none", 0.0))
         if isinstance(error, GateError) or not books.pending:
             break
         _hold(kind.poison, f"all is well, and a run does not end it: {error!r}")
@@ -576,6 +576,15 @@ async def _history(world: World) -> None:
         _hold(_gate_is_right(world, books), f"the gate fired: {error}")
         return
     _check_complete(world, books)
+
+
+async def _told_run(world: World, end: tuple[str, float]) -> tuple[IngestError | None, Books]:
+    error = await _one_run(world, end)
+    books = check(world)
+    world.books.append(books)
+    world.errors.append(error)
+    world.tell(f"{world.loop.time():9.3f} {end}: {error!r} {_line(books, world)}")
+    return error, books
 
 
 def _gate_is_right(world: World, books: Books) -> bool:

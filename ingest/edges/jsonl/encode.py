@@ -10,8 +10,7 @@ from ingest.edges.jsonl.outline import Outline
 from ingest.edges.jsonl.splice import Edits, member, spliced
 
 _WINDOW = 1024
-_UUID = b'"event_uuid"'
-_EMPTY = b"{}"
+_START, _HEAD, _HEAD_ALONE = b'{"event_uuid":"', b'",', b'"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +66,21 @@ def encoded(objects: Sequence[bytes], uuids: Sequence[bytes | None]) -> Encoded:
         objects: JSON objects without blanks around them.
         uuids: Of each object the id that it lacks; None where it has one.
     """
-    pieces = [
-        each if uuid is None else _with_uuid(each, uuid)
-        for each, uuid in zip(objects, uuids, strict=True)
-    ]
-    ends = [end - 1 for end in accumulate(len(piece) + 1 for piece in pieces)]
-    return Encoded(b",".join(pieces), ends)
+    pieces: list[bytes] = []
+    sizes: list[int] = []
+    for each, uuid in zip(objects, uuids, strict=True):
+        if uuid is None:
+            pieces += (each, b",")
+            sizes.append(len(each) + 1)
+        else:
+            rest = each[1:]
+            head = _HEAD_ALONE if _is_empty(each) else _HEAD
+            pieces += (_START, uuid, head, rest, b",")
+            sizes.append(len(_START) + len(uuid) + len(head) + len(rest) + 1)
+    ends = [end - 1 for end in accumulate(sizes)]
+    return Encoded(b"".join(pieces[:-1]), ends)
 
 
-def _with_uuid(each: bytes, uuid: bytes) -> bytes:
-    rest = each[1:] if each[1:-1].strip() else b"}"
-    comma = b"" if rest == b"}" else b","
-    return b"".join((b"{", _UUID, b':"', uuid, b'"', comma, rest))
+def _is_empty(each: bytes) -> bool:
+    # A member begins with a quote, and most objects right behind the brace.
+    return each[1:2] != b'"' and not each[1:-1].strip()

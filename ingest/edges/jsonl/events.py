@@ -21,6 +21,7 @@ MOST_COLUMNS = 64
 """Names besides those that rules name; members under more are judged apart, row by row, which
 costs less than a column does for a name that few rows have."""
 
+_MANY = 2048
 _FIRST_WIDE = 2.0**63  # from here on, orjson may have read an integer as a float
 
 Rest = Callable[[Mapping[str, object], Collection[str]], Sequence[str]]
@@ -45,6 +46,14 @@ class Column:
     texts: pl.Series
     kind: str
     tags: pl.Series | None = None
+
+    @property
+    def all_tags(self) -> pl.Series:
+        """The type of each value, null where there is none."""
+        if self.tags is not None:
+            return self.tags
+        tag = pl.Series(["string" if self.kind == "text" else self.kind], dtype=pl.String)
+        return tag.new_from_index(0, len(self.texts)).set(self.texts.is_null(), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +105,7 @@ class _Found:
 
     height: int = 0
     pieces: dict[str, list[tuple[int, Column]]] = field(default_factory=dict)
+    unsure: list[tuple[int, bytes, int]] = field(default_factory=list)
     twice: dict[str, list[int]] = field(default_factory=dict)
     codes: dict[str, list[int]] = field(default_factory=dict)
     integers: dict[int, dict[str, str]] = field(default_factory=dict)
@@ -123,24 +133,23 @@ class Collector:
         rare = {name for name in names if not self._has_column(name)}
         nested = [0] * len(values)
         for name in names - rare:
-            cells: list[object] = list(map(dict.get, values, repeat(name)))
+            cells = list(map(dict.get, values, repeat(name)))
             kinds = set(map(type, cells))
-            wide = _wide(objects, name, cells) if float in kinds and _may_be_wide(cells) else {}
+            wide = _wide(objects, name, cells) if float in kinds else {}
             if name in self._wanted.identities and kinds & {int, float}:
                 self._digits(name, cells, wide, begin)
                 kinds = set(map(type, cells))
-            piece = _piece(cells, kinds - {_NONE}, wide)
+            piece = _piece(cells, kinds - {_NONE}, wide, nested)
             if piece is not None:
                 self._found.pieces.setdefault(name, []).append((begin, piece))
-                if kinds & {list, dict}:
-                    _count_inside(cells, piece.texts, nested)
-        self._doubles(objects, values, begin, nested)
+        self._compare(objects, values, nested, begin)
         if "event_uuid" in names:
             self._uuids(values, begin)
         self._judge_apart(values, begin, rare)
 
     def events(self) -> Events:
         """Give what was gathered, and begin anew."""
+        self._doubles()
         found, self._found = self._found, _Found()
         height = found.height
         misfits = [("json_duplicate_key", name, rows) for name, rows in found.twice.items()]
@@ -164,24 +173,37 @@ class Collector:
         self._others[name] = None
         return True
 
-    def _doubles(
+    def _compare(
         self,
         objects: Sequence[bytes],
         values: Sequence[dict[str, object]],
-        begin: int,
         nested: Sequence[int],
+        begin: int,
     ) -> None:
+        """Put aside the objects that may have more members than values."""
+        unsure = self._found.unsure
+        for row in _unproven(objects, values, nested):
+            unsure.append((begin + row, objects[row], len(values[row])))
+        if len(unsure) >= _MANY:
+            self._doubles()
+
+    def _doubles(self) -> None:
         """Find names that stand twice: such an object has more members than values."""
-        rows = _crowded(objects, values, nested)
-        if not rows:
+        unsure, self._found.unsure = self._found.unsure, []
+        if not unsure:
             return
-        level = Outline([objects[row] for row in rows]).level(1)
-        for place, row in enumerate(rows):
+        counts = member_counts([text for _, text, _ in unsure]).tolist()
+        pairs = zip(unsure, counts, strict=True)
+        crowded = [one for one, count in pairs if count != one[2]]
+        if not crowded:
+            return
+        level = Outline([text for _, text, _ in crowded]).level(1)
+        for place, (row, _, _) in enumerate(crowded):
             first, last = int(level.firsts[place]), int(level.firsts[place + 1])
             names = Counter(level.name(member) for member in range(first, last))
             for name, count in names.items():
                 if count > 1 and name in self._wanted.watched:
-                    self._found.twice.setdefault(name, []).append(begin + row)
+                    self._found.twice.setdefault(name, []).append(row)
 
     def _uuids(self, values: Sequence[dict[str, object]], begin: int) -> None:
         for row, value in enumerate(values, begin):
@@ -224,22 +246,15 @@ def _mask(rows: list[int], height: int) -> pl.Series:
     return pl.Series(flags)
 
 
-def _count_inside(cells: Sequence[object], texts: pl.Series, nested: list[int]) -> None:
-    """Add the names inside arrays and objects, as `_crowded` counts them."""
-    for row, (cell, text) in enumerate(zip(cells, texts.to_list(), strict=True)):
-        if type(cell) is list or type(cell) is dict:
-            nested[row] += text.count('":')
-
-
-def _crowded(
+def _unproven(
     objects: Sequence[bytes], values: Sequence[dict[str, object]], nested: Sequence[int]
 ) -> list[int]:
-    """Objects that have more members than values.
+    """Objects that are not proven to have no more members than values.
 
-    Counting is left to `member_counts` but for a proof that most objects pass. Where an object
-    has no escape and no blank before a colon, each of its members shows as `":` in it, and those
-    inside its values show there at least as often as in what orjson makes of these values. So an
-    object that shows it no more often than it has values, and these have inside, has no other.
+    Where an object has no escape and no blank before a colon, each of its members shows as `":`
+    in it, and those inside its values show there at least as often as in what orjson makes of
+    these values. So an object that shows it no more often than it has values, and these have
+    inside, has no other member.
 
     Args:
         objects: The lines.
@@ -248,30 +263,23 @@ def _crowded(
     """
     text = b"\n".join(objects)
     if b" :" in text or b"\t" in text or b"\r" in text:
-        unsure = list(range(len(values)))
-    else:
-        marks = list(map(bytes.count, objects, repeat(b'":')))
-        known = list(map(add, map(len, values), nested))
-        unsure = [row for row, mark in enumerate(marks) if mark != known[row]]
-        if b"\\" in text:
-            escaped = (row for row, each in enumerate(objects) if b"\\" in each)
-            unsure = sorted({*unsure, *escaped})
-    if not unsure:
-        return []
-    counts = member_counts([objects[row] for row in unsure]).tolist()
-    return [row for row, count in zip(unsure, counts, strict=True) if count != len(values[row])]
-
-
-def _may_be_wide(cells: Sequence[object]) -> bool:
-    """Whether a float may be an integer: such a large one is written with an exponent."""
-    return b"e" in orjson.dumps(cells)
+        return list(range(len(values)))
+    marks = list(map(bytes.count, objects, repeat(b'":')))
+    known = list(map(add, map(len, values), nested))
+    unproven = (
+        [row for row, mark in enumerate(marks) if mark != known[row]] if marks != known else []
+    )
+    if b"\\" in text:
+        escaped = (row for row, each in enumerate(objects) if b"\\" in each)
+        return sorted({*unproven, *escaped})
+    return unproven
 
 
 def _wide(objects: Sequence[bytes], name: str, cells: Sequence[object]) -> dict[int, str]:
     """The digits of integers that orjson has read as floats, by object."""
     found: dict[int, str] = {}
     for row, value in enumerate(cells):
-        if type(value) is float and abs(value) >= _FIRST_WIDE:
+        if type(value) is float and not -_FIRST_WIDE < value < _FIRST_WIDE:
             level = Outline([objects[row]]).level(1)
             text = level.value(int(level.find(name)[-1])).decode()
             if text.removeprefix("-").isdecimal():
@@ -290,10 +298,21 @@ _TAGS = {
 }
 _NONE = type(None)
 _SCALARS = {int, float, bool}
+_NESTED = {list, dict}
+_UNIFORM = {int: "integer", float: "number", bool: "boolean", list: "array", dict: "object"}
 
 
-def _piece(cells: list[object], kinds: set[type], wide: Mapping[int, str]) -> Column | None:
-    """Some values of one name as a column; None where there are none."""
+def _piece(
+    cells: list[object], kinds: set[type], wide: Mapping[int, str], nested: list[int]
+) -> Column | None:
+    """Some values of one name as a column; None where there are none.
+
+    Args:
+        cells: The values.
+        kinds: Their types, but for that of null.
+        wide: Integers that are floats among the values.
+        nested: Counts, by value, that those inside arrays and objects are added to.
+    """
     if not kinds:
         return None
     if kinds == {str}:
@@ -302,15 +321,19 @@ def _piece(cells: list[object], kinds: set[type], wide: Mapping[int, str]) -> Co
     if kinds <= _SCALARS:
         # One call for all: numbers and words have no comma.
         texts = [*orjson.dumps(cells)[1:-1].decode().split(",")]
-        texts = [None if text == "null" else text for text in texts]
-        if len(kinds) == 1 and float not in kinds:
-            kind = "integer" if int in kinds else "boolean"
-            return Column(pl.Series(texts, dtype=pl.String), kind)
+        if None in cells:
+            texts = [None if text == "null" else text for text in texts]
     else:
         texts = [
             cell if cell is None or type(cell) is str else orjson.dumps(cell).decode()
             for cell in cells
         ]
+        if kinds & _NESTED:
+            for row, cell in enumerate(cells):
+                if type(cell) in _NESTED:
+                    nested[row] += texts[row].count('":')  # type: ignore[union-attr] # a text
+    if len(kinds) == 1 and not wide:
+        return Column(pl.Series(texts, dtype=pl.String), _UNIFORM[next(iter(kinds))])
     tags = list(map(_TAGS.__getitem__, map(type, cells)))
     for row, text in wide.items():
         texts[row], tags[row] = text, "integer"
@@ -324,16 +347,7 @@ def _joined(pieces: Sequence[tuple[int, Column]], height: int) -> Column:
     texts = _filled([(begin, piece.texts) for begin, piece in pieces], height)
     if kind != "tagged":
         return Column(texts, kind)
-    tags = [(begin, _tags(piece)) for begin, piece in pieces]
-    return Column(texts, kind, _filled(tags, height))
-
-
-def _tags(piece: Column) -> pl.Series:
-    if piece.tags is not None:
-        return piece.tags
-    tag = "string" if piece.kind == "text" else piece.kind
-    whole = pl.Series([tag], dtype=pl.String).new_from_index(0, len(piece.texts))
-    return whole.set(piece.texts.is_null(), None)
+    return Column(texts, kind, _filled([(begin, p.all_tags) for begin, p in pieces], height))
 
 
 def _filled(parts: Sequence[tuple[int, pl.Series]], height: int) -> pl.Series:

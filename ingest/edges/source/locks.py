@@ -25,7 +25,8 @@ def hold(directory: Path, name: str, *, what: str, holder: str) -> Iterator[None
     """
     path = directory / f"{name}.lock"
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for place in (directory.parent.parent, directory.parent, directory):
+            place.mkdir(mode=0o700, parents=True, exist_ok=True)  # each: `parents` obeys the umask
         lock = FileLock(path, timeout=0, mode=0o600)
         lock.acquire()
     except Timeout as error:

@@ -284,9 +284,11 @@ class Store:
 
     def segments(self, load: Load) -> Path:
         """Give the directory of the load's segments."""
-        path = self.directory / SEGMENTS / str(load.source_id) / str(load.load_id)
+        path = self.directory / SEGMENTS
         with self._errors("prepare"):
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for part in (str(load.source_id), str(load.load_id)):  # `parents` would obey the umask
+                path /= part
+                path.mkdir(mode=0o700, exist_ok=True)
         return path
 
     # -- chunks ----------------------------------------------------------------------------

@@ -75,9 +75,7 @@ def check(context: click.Context, /, **typed: Any) -> None:
     _conclude(check_command(config, as_json=typed["as_json"]), typed, sends=False)
 
 
-@group.command(
-    epilog="Examples: ingest retry rejects.xlsx, ingest retry --doubt send 20260102-030405-6a7b"
-)
+@group.command(epilog="Example: ingest retry rejects.xlsx")
 @together(RETURN, CONFIG, DESTINATION, SENDING, GATE, PLAN, PLACES, OUTPUT)
 @click.pass_context
 def retry(context: click.Context, /, **typed: Any) -> None:
@@ -194,7 +192,10 @@ def _config(
 def _conclude(summary: dict[str, Any], typed: dict[str, Any], *, sends: bool) -> None:
     from ingest.cli.render import as_json, as_text  # noqa: PLC0415 - see the module's docstring
 
-    click.echo(as_json(summary) if typed["as_json"] else as_text(summary, sends=sends))
+    try:
+        click.echo(as_json(summary) if typed["as_json"] else as_text(summary, sends=sends))
+    except BrokenPipeError:  # whoever read went away; the run ended as it ended
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if summary["error"]["code"] and not typed["as_json"]:
         _tell(summary["error"]["message"], summary["error"]["hint"])
     raise click.exceptions.Exit(summary["exit_code"])
@@ -208,6 +209,9 @@ def _tell(message: str, hint: str) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started us
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115 - as long as we live
     typed = sys.argv[1:] if arguments is None else arguments
     sys.exit(_run(typed))
 

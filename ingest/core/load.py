@@ -138,6 +138,8 @@ class Findings:
         segment: Where the rejects are; None without any.
         judged: False where a new verdict is due.
         unterminated: The last record has no line end.
+        events: Records that were not rejected, by the name of their event; under the empty name
+            those of names beyond the most frequent.
         source_size: Bytes of the source when the chunk was framed: an open quote is judged by the
             end of the source, which may have grown since.
     """
@@ -152,6 +154,7 @@ class Findings:
     judged: bool = True
     unterminated: bool = False
     source_size: int = 0
+    events: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -564,6 +564,8 @@ class Delivery:
             self._put_aside(suspect)
         elif job.batch.parked_before:
             self._suspects.append(suspect)
+            events = counted(job.batch.events, "event")
+            self._tell(f"{events} wait until others pass: {decision.note}")
         else:
             receipt = job.batch.unsent(doubt=job.doubt, parked=decision.blames)
             self._receive(receipt, job.batch, doubt=job.doubt)

@@ -16,7 +16,7 @@ import orjson
 import polars as pl
 
 from ingest.core.json_mapping import JsonMapping
-from ingest.core.mapping import EVENT_UUID, TIMESTAMP, Field
+from ingest.core.mapping import EVENT, EVENT_UUID, TIMESTAMP, Field
 from ingest.core.mapping import Mapping as FieldMapping
 from ingest.core.model import Dialect, Position, Severity
 from ingest.edges import encoder, framing, jsonl
@@ -63,6 +63,11 @@ class Look(Protocol):
     @property
     def times(self) -> pl.Series | None:
         """The event's time of each row, if there are any."""
+        ...
+
+    @property
+    def names(self) -> pl.Series | None:
+        """The event's name of each row, if there are any."""
         ...
 
     def judge(self, now: datetime) -> Verdict:
@@ -246,6 +251,10 @@ class _CsvLook:
     def times(self) -> pl.Series | None:
         return self._mapped.times
 
+    @property
+    def names(self) -> pl.Series | None:
+        return self._mapped.table[EVENT] if EVENT in self._mapped.table.columns else None
+
     def judge(self, now: datetime) -> Verdict:
         return self._form.validator.judge(self._mapped.table, self._mapped.misfits, now=now)
 
@@ -422,6 +431,12 @@ class _JsonlLook:
     def times(self) -> pl.Series | None:
         """The event's time of each row, if there are any."""
         return self._times
+
+    @property
+    def names(self) -> pl.Series | None:
+        """The event's name of each row, if there are any."""
+        column = self._events.columns.get(EVENT)
+        return None if column is None else column.texts
 
     @cached_property
     def _times(self) -> pl.Series | None:

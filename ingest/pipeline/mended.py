@@ -135,6 +135,7 @@ class _Case:
     violations: tuple[Violation, ...] = ()
     warnings: tuple[str, ...] = ()
     time: str | None = None
+    event: str | None = None
 
     def answer(self, outcome: str, detail: str = "", columns: Iterable[str] = ()) -> Answer:
         mending = self.mending
@@ -344,6 +345,7 @@ class TakeBack:
                 continue
             case.warnings = _warnings(look, verdict, place)
             case.time = _instant(look, place)
+            case.event = None if look.names is None else look.names[place]
             good.append(case)
         return broken
 
@@ -424,6 +426,9 @@ class TakeBack:
             warnings.update(case.warnings)
             warned += bool(case.warnings) - bool(before)
         times = [case.time for case in fresh if case.time]
+        # A name that was counted when the record was sent, or mended before, stays counted.
+        events = Counter(findings.events)
+        events.update(case.event for case in fresh if case.event and _is_new(case))
         return replace(
             findings,
             codes=dict(+codes),
@@ -432,6 +437,7 @@ class TakeBack:
             first_time=min([*times, *_some(findings.first_time)], default=None),
             last_time=max([*times, *_some(findings.last_time)], default=None),
             segment=segment,
+            events=dict(events),
         )
 
     def _warned_before(self, fresh: Sequence[_Case]) -> list[tuple[str, ...]]:
@@ -539,6 +545,10 @@ def _still_rejected(case: _Case) -> Answer:
     said = " ".join(dict.fromkeys(each.message for each in case.violations))
     columns = dict.fromkeys(c for each in case.violations for c in each.columns)
     return case.answer("still_rejected", f"{codes}: {said}", columns)
+
+
+def _is_new(case: _Case) -> bool:
+    return case.before is None and case.reject.stage is not Stage.API
 
 
 def _same(case: _Case, before: Note) -> bool:

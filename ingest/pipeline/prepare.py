@@ -29,6 +29,7 @@ from ingest.pipeline.sources import Opened
 Flags = npt.NDArray[np.bool_]
 
 _NO_LIMITS = Limits()
+_MOST_NAMES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,6 +341,7 @@ class _Rejects:
             blank_lines=frame.blank_lines,
             first_time=first,
             last_time=last,
+            events=_names(self._look.names, sent),
             segment=segment,
             unterminated=frame.unterminated,
         )
@@ -368,6 +370,16 @@ def _times(times: pl.Series | None, wanted: Flags) -> tuple[str | None, str | No
         [found.arg_min() or 0, found.arg_max() or 0]
     )
     return first, last
+
+
+def _names(names: pl.Series | None, wanted: Flags) -> dict[str, int]:
+    """How many of the wanted rows have which name; rare names together, under the empty one."""
+    if names is None:
+        return {}
+    counts = names.filter(pl.Series(wanted)).drop_nulls().value_counts(sort=True)
+    pairs = list(counts.iter_rows())
+    rest = sum(count for _, count in pairs[_MOST_NAMES:])
+    return {str(name): count for name, count in pairs[:_MOST_NAMES]} | ({"": rest} if rest else {})
 
 
 def _oversized(payload: Payload, *, room: int) -> list[int]:

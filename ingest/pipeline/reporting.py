@@ -1,7 +1,7 @@
 """Renders the reports of a load from its ledger and segments."""
 
 import heapq
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 from ingest.core.load import ChunkState, Load, Note
 from ingest.core.model import Dialect, Doubt, Reject, Stage, Violation
 from ingest.core.reject_id import reject_id
+from ingest.core.suggest import suggester
 from ingest.edges.report import SegmentRef, read_segment, report_directory, safe_stem, write_reports
 
 
@@ -23,6 +24,7 @@ def write_source_reports(
     doubtful: Iterable[Note],
     run_id: str,
     partial: bool,
+    watch: Callable[[Iterable[Reject]], Iterable[Reject]],
 ) -> dict[str, str | None]:
     """Write the reports of one source and give their paths by kind.
 
@@ -36,17 +38,20 @@ def write_source_reports(
         doubtful: Notes of records in doubt, in order.
         run_id: The run that renders.
         partial: The run stopped before its end.
+        watch: Is given the rejects as they go by, and gives them on.
     """
     directory = report_directory(root, run_id, f"{number:02d}-{safe_stem(load.path)}")
+    header = _texts(load.form["columns"])
     paths = write_reports(
         directory,
-        header=_texts(load.form["columns"]),
+        header=header,
         dialect=_dialect(load.form["dialect"]),
         source_name=load.path,
         run_id=run_id,
-        rejects=lambda: rejects_of(load, states, segments=segments, refused=refused),
+        rejects=lambda: watch(rejects_of(load, states, segments=segments, refused=refused)),
         doubts=lambda: doubts_of(states, doubtful),
         partial=partial,
+        suggest=suggester(header),
     )
     return {
         "rejects_csv": str(paths.rejects_csv),

@@ -25,12 +25,13 @@ from ingest.core.ledger import Counts
 from ingest.core.load import ChunkState, Load, tally, total
 from ingest.core.model import Violation
 from ingest.core.outcome import RetryPolicy
-from ingest.edges.attempts import AttemptLog
+from ingest.core.timeline import Timeline
+from ingest.edges.attempts import AttemptLog, read_attempts
 from ingest.edges.client import Client, route_to
 from ingest.edges.display import Display, Standing
 from ingest.edges.framing import Limits
 from ingest.edges.limit import SharedLimit, limit_file
-from ingest.edges.report import report_directory, sweep, write_summary
+from ingest.edges.report import report_directory, sweep, write_document, write_summary
 from ingest.edges.source import ProvenReader
 from ingest.edges.store import RunRow, Store
 from ingest.engine.local import ahead
@@ -42,6 +43,7 @@ from ingest.errors import (
     UsageError,
 )
 from ingest.pipeline.delivery import Clock, Delivery, Terms, Traffic, over_allowance
+from ingest.pipeline.page import Told, causes_of, page_of, timeline_of, told
 from ingest.pipeline.payload import Prepared
 from ingest.pipeline.planning import Plan
 from ingest.pipeline.prepare import Preparer, Work
@@ -90,6 +92,7 @@ class _Run:
     bad: list[dict[str, str]] = field(default_factory=list)
     seen: set[UUID] = field(default_factory=set)
     more: dict[str, Any] = field(default_factory=dict)
+    rejects: dict[UUID, Told] = field(default_factory=dict)
     left_s: float | None = None
 
     def skip(self, sources: Sequence[Refused]) -> None:
@@ -159,7 +162,7 @@ def check_command(config: RunConfig, *, as_json: bool) -> dict[str, Any]:
         run.results, error=None, rejects_ok=config.rejects_ok, sends=False, bad=len(run.bad)
     )
     summary = _summary(run, error=None, exit_code=code)
-    _write_summary(run, summary)
+    _write_summary(run, summary, None)
     return summary
 
 
@@ -219,6 +222,7 @@ def _check_one(run: _Run, source: Opened, number: int, plan: Plan) -> SourceResu
             plan.add(prepared)
         result = SourceResult(load, tuple(states), limited=run.config.limit is not None)
         result.audit()
+        causes = causes_of(load)
         reports = write_source_reports(
             run.config.report_dir,
             number,
@@ -229,7 +233,9 @@ def _check_one(run: _Run, source: Opened, number: int, plan: Plan) -> SourceResu
             doubtful=(),
             run_id=run.run_id,
             partial=False,
+            watch=causes.watch,
         )
+    run.rejects[load.source_id] = told(causes, read=result.counts.read)
     return replace(result, reports=reports)
 
 
@@ -593,6 +599,7 @@ def _last_reports(load: Load) -> dict[str, str | None]:
 def _report(run: _Run, store: Store, load: Load, number: int, stop: Stop) -> SourceResult:
     result = _result(store, load, skipped=None)
     result.audit()
+    causes = causes_of(load)
     reports = write_source_reports(
         run.config.report_dir,
         number,
@@ -603,7 +610,9 @@ def _report(run: _Run, store: Store, load: Load, number: int, stop: Stop) -> Sou
         doubtful=store.notes(load, "doubt"),
         run_id=run.run_id,
         partial=stop.asked or not result.complete,
+        watch=causes.watch,
     )
+    run.rejects[load.source_id] = told(causes, read=result.counts.read)
     directory = os.path.realpath(Path(str(reports["rejects_csv"])).parent)
     return replace(result, load=replace(load, reports=directory), reports=reports)
 
@@ -619,7 +628,8 @@ def _conclude(run: _Run, store: Store, error: IngestError | None) -> dict[str, A
     summary = _summary(run, error=error, exit_code=code)
     worked = [result.load for result in run.results if result.skipped is None]
     if worked:
-        _write_summary(run, summary)
+        attempts = (each for load in worked for each in read_attempts(store.segments(load)))
+        _write_summary(run, summary, timeline_of(attempts, run.run_id))
     for load in worked:
         store.amend(load)
     store.record_run(
@@ -664,10 +674,10 @@ def _summary(run: _Run, *, error: IngestError | None, exit_code: int) -> dict[st
         },
         reports={
             "directory": str(directory) if worked else _last_directory(run.results),
-            "html": None,
-            "summary": _last_summary(run.results)
-            if not worked
-            else str(directory / "summary.json"),
+            "html": None if worked else _last_report(run.results, "report.html"),
+            "summary": str(directory / "summary.json")
+            if worked
+            else _last_report(run.results, "summary.json"),
         },
         bad=run.bad,
     )
@@ -679,12 +689,22 @@ def _last_directory(results: Sequence[SourceResult]) -> str | None:
     return str(Path(places[-1]).parent) if places else None
 
 
-def _last_summary(results: Sequence[SourceResult]) -> str | None:
+def _last_report(results: Sequence[SourceResult], name: str) -> str | None:
     directory = _last_directory(results)
-    path = Path(directory) / "summary.json" if directory else None
+    path = Path(directory) / name if directory else None
     return str(path) if path and path.exists() else None
 
 
-def _write_summary(run: _Run, summary: dict[str, Any]) -> None:
+def _write_summary(run: _Run, summary: dict[str, Any], timeline: Timeline | None) -> None:
+    """Write the page and then the summary that names it; `timeline` is None for a check."""
     directory = report_directory(run.config.report_dir, run.run_id)
+    page = page_of(
+        summary,
+        run.results,
+        run.rejects,
+        timeline,
+        directory=directory,
+        sends=timeline is not None,
+    )
+    summary["reports"]["html"] = str(write_document(directory / "report.html", page))
     write_summary(directory / "summary.json", summary)

@@ -321,7 +321,7 @@ def test_retry_after_is_honoured(work: Workdir, server: Server, wanted: str) -> 
         "SELECT arrived_unix_s FROM requests WHERE method = 'POST' AND path LIKE '/api/%'"
         " ORDER BY number LIMIT 2"
     ))  # fmt: skip
-    assert second - first >= 1.95
+    assert second - first >= 1  # a date has whole seconds, and counts from when it was made
 
 
 @pytest.mark.parametrize("endpoint", ["bulk", "event"])

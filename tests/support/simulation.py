@@ -174,6 +174,7 @@ class World:
         loop: Time.
         chance: Where everything is drawn from.
         tell: Called with lines on what happens.
+        opened: When connections were asked for, for a request each.
         stamps: When requests left.
         intended: The events with intent in the ledger.
         failed: In how many runs the server answered each event with an error of its own.
@@ -187,6 +188,7 @@ class World:
     loop: VirtualLoop
     chance: Random
     tell: Callable[[str], None]
+    opened: list[float] = field(default_factory=list)
     stamps: list[float] = field(default_factory=list)
     intended: set[int] = field(default_factory=set)
     failed: Counter[int] = field(default_factory=Counter)
@@ -244,6 +246,7 @@ class _Connection:
     async def send(self, body: bytes, *, permit: Any = None) -> Reply:
         world, life, api = self._world, self._life, self._world.api
         events = events_of(body)
+        world.opened.append(world.loop.time())
         await asyncio.sleep(world.chance.choice([0.0, 0.001, 0.05]))
         fate = api.fate(now_s=world.loop.time())
         if fate.unseen is not None and not fate.stamped:
@@ -443,7 +446,8 @@ class Books:
     pending: frozenset[int]
     doubt: frozenset[int]
     known_doubt: frozenset[int]
-    parked: int
+    parked: frozenset[int]
+    parked_again: frozenset[int]
     noted: dict[str, frozenset[int]]
 
     @classmethod
@@ -471,7 +475,8 @@ class Books:
             pending=all_of(lambda progress: progress.pending),
             doubt=all_of(lambda progress: progress.doubt | progress.intent),
             known_doubt=all_of(lambda progress: progress.doubt),
-            parked=len(all_of(lambda p: p.parked)) + len(all_of(lambda p: p.parked_again)),
+            parked=all_of(lambda progress: progress.parked),
+            parked_again=all_of(lambda progress: progress.parked_again),
             noted={"doubt": frozenset(), "refused": frozenset(), **notes},
         )
 
@@ -564,12 +569,14 @@ async def _history(world: World) -> None:
     await asyncio.sleep(1000)  # whatever was under way has arrived
     kind = replace(world.plan.nature, trouble=0.0, storms=())
     world.api.nature = kind
+    if world.plan.ends:
+        world.api.script.clear()
     for _ in range(KIND_RUNS):
         error, books = await _told_run(world, ("none", 0.0))
         if isinstance(error, GateError) or not books.pending:
             break
         _hold(kind.poison, f"all is well, and a run does not end it: {error!r}")
-        progress = (len(books.pending), books.parked)
+        progress = (len(books.pending), len(books.parked), len(books.parked_again))
         _hold(progress != before, f"a run changes nothing: {error!r}")
         before = progress
     if isinstance(error, GateError):

@@ -261,6 +261,7 @@ class ExternalSandbox:
         self._process = subprocess.Popen(
             [*command, "--store", str(self._store), *self._flags],
             stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
             text=True,
             cwd=self._store.parent,
             env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},

@@ -228,7 +228,7 @@ def test_an_id_is_put_first_even_into_an_empty_object() -> None:
         b'{"event_uuid":"u"}',
         b'{"event_uuid":"v", "a":1}',
         b'{"event_uuid":"own"}',
-        b'{"event_uuid":"w"}',
+        b'{"event_uuid":"w" }',
     ]
 
 

@@ -30,6 +30,7 @@ def decided(
     waited_s: float = 0.0,
     jitter: float = 0.5,
     after_unknown: bool = False,
+    queued_s: float = 0.0,
 ) -> Decision:
     """A decision with the usual surroundings."""
     return decide(
@@ -41,6 +42,7 @@ def decided(
         jitter=jitter,
         after_unknown=after_unknown,
         now_wall_s=NOW,
+        queued_s=queued_s,
     )
 
 
@@ -189,13 +191,14 @@ def test_a_429_that_was_cut_still_holds_everyone() -> None:
     [
         pytest.param(1, True, (Act.DELIVERED, True), id="single-after-unknown"),
         pytest.param(1, False, (Act.RETRY, False), id="single-at-first"),
-        pytest.param(2, True, (Act.RETRY, False), id="batch"),
+        pytest.param(2, True, (Act.NARROW, True), id="batch-after-unknown"),
+        pytest.param(2, False, (Act.RETRY, False), id="batch-at-first"),
     ],
 )
 def test_a_conflict_after_an_unknown_attempt_is_delivered(
     *, events: int, after_unknown: bool, expected: object
 ) -> None:
-    """A 409 to one event whose earlier attempt is unknown says that it is there already."""
+    """A 409 after an unknown attempt says that one event is there already; of several, each is asked."""
     decision = decided(Reply(409, body=b"{}"), events=events, after_unknown=after_unknown)
 
     assert (decision.act, decision.doubt) == expected
@@ -349,6 +352,50 @@ def test_a_refusal_carries_the_servers_words() -> None:
     assert decided(reply, events=1) == Decision(
         Act.REFUSED, note="400: email: is odd", message="email: is odd"
     )
+
+
+@pytest.mark.parametrize(
+    ("reply", "blames"),
+    [
+        pytest.param(Reply(500, body=b"{}"), True, id="500"),
+        pytest.param(Reply(501, body=b"{}"), True, id="501"),
+        pytest.param(Reply(409, body=b"{}"), True, id="409"),
+        pytest.param(Reply(502, body=b"{}"), False, id="502"),
+        pytest.param(Reply(503, body=b"{}"), False, id="503"),
+        pytest.param(Reply(504, body=b"{}"), False, id="504"),
+        pytest.param(Reply(408, body=b"{}"), False, id="408"),
+        pytest.param(Reply(202, body=b""), False, id="202"),
+        pytest.param(Reply(500, Failure.RESET, complete=False), False, id="500-cut-off"),
+        pytest.param(Reply(None, Failure.READ_TIMEOUT, complete=False), False, id="no-answer"),
+    ],
+)
+def test_a_last_answer_blames_the_events_or_the_server(reply: Reply, *, blames: bool) -> None:
+    """Only a whole answer that is not a busy server's or a gateway's speaks of the events."""
+    decision = decided(reply, waited_s=101)
+
+    assert (decision.act, decision.blames) == (Act.PARK, blames)
+
+
+@pytest.mark.parametrize(
+    ("status", "queued_s", "expected"),
+    [
+        pytest.param(503, 450.0, Act.RETRY, id="mostly-queued"),
+        pytest.param(503, 390.0, Act.PARK, id="over-without-the-queue"),
+        pytest.param(429, 450.0, Act.HOLD_ALL, id="429-within-its-own"),
+    ],
+)
+def test_waiting_for_the_limit_uses_up_no_budget(
+    status: int, queued_s: float, expected: Act
+) -> None:
+    """The budget is for what the server fails at, not for the account's limit or a hold."""
+    decision = decided(Reply(status, body=b"{}"), waited_s=500.0, queued_s=queued_s)
+
+    assert decision.act is expected
+
+
+def test_the_queue_counts_for_the_budget_of_holds() -> None:
+    """Endless 429 ends, too: its budget is over all of the time."""
+    assert decided(Reply(429), waited_s=999.9, queued_s=990.0).act is Act.PARK
 
 
 def test_a_reply_that_contradicts_itself_cannot_be() -> None:

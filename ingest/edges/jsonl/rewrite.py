@@ -183,7 +183,7 @@ class _Window:
         self._outline = Outline(objects)
         self._levels: dict[int, Level] = {1: self._outline.level(1)}
         self._edits = Edits()
-        self._places: dict[str, dict[int, tuple[int, int]]] = {}
+        self._places: dict[str, _Places] = {}
         self._members: dict[str, dict[int, list[int]]] = {}
         self.doubles: dict[str, list[int]] = {}
 
@@ -227,29 +227,22 @@ class _Window:
             members = found[inside & np.isin(parents, members)]
         yield len(names), members
 
-    def _resolved(self, path: str) -> dict[int, tuple[int, int]]:
-        """Where a path leads: depth and member by object; the last where it stands twice."""
+    def _resolved(self, path: str) -> "_Places":
+        """Where a path leads in each object that has it; to the last where it stands twice."""
         if path not in self._places:
-            places: dict[int, tuple[int, int]] = {}
-            doubles: list[int] = []
-            for depth, members in self._occurrences(path):
-                for row, at in zip(
-                    self._level(depth).rows[members].tolist(), members.tolist(), strict=True
-                ):
-                    if row in places:
-                        doubles.append(row)
-                    places[row] = depth, at
+            found = list(self._occurrences(path))
+            places = _Places.of(self._outline, [(d, self._level(d), m) for d, m in found])
             self._places[path] = places
-            if doubles:
-                self.doubles.setdefault(path, []).extend(doubles)
+            if places.doubles:
+                self.doubles.setdefault(path, []).extend(places.doubles)
         return self._places[path]
 
     def texts(self, change: Change) -> list[str | None]:
         """What stands at the source of a change, as text; None where absent or null."""
         texts: list[str | None] = [None] * len(self._objects)
         stands = _STANDS.get(change.kind or Kind.TEXT)
-        for row, (depth, at) in self._resolved(str(change.source)).items():
-            value = self._level(depth).value(at)
+        places = self._resolved(str(change.source))
+        for row, value in zip(places.rows, places.values, strict=True):
             if stands is None or value[0] in stands:
                 texts[row] = _text(value)
         return texts
@@ -325,17 +318,20 @@ class _Window:
             tokens: Texts that are nothing.
         """
         own = orjson.dumps(change.name)
-        for row, (depth, at) in self._resolved(str(change.source)).items():
-            level = self._level(depth)
-            value = level.value(at)
-            new = None if made is None or self._stands(change, value) else made[row]
-            if new is None:
-                new = b"" if value == _NULL or _is_token(value, tokens) else value
-            if change.moved:
-                self._edits.remove(depth, [at])
-                if new:
-                    self._put(row, change.name, member(own, new))
-            elif new != value and not self._edits.gone(depth, at):
+        places = self._resolved(str(change.source))
+        news = [
+            _new(value, None if made is None or self._stands(change, value) else made[row], tokens)
+            for row, value in zip(places.rows, places.values, strict=True)
+        ]
+        if change.moved:
+            for depth, members in places.by_depth():
+                self._edits.remove(depth, members)
+            pairs = zip(places.rows, news, strict=True)
+            self._put(change.name, [(row, member(own, new)) for row, new in pairs if new])
+            return
+        for (depth, at), value, new in zip(places.places, places.values, news, strict=True):
+            if new != value and not self._edits.gone(depth, at):
+                level = self._level(depth)
                 name = self._outline.data[level.names[at] : level.name_ends[at] + 1]
                 self._edits.exchange(depth, at, member(name, new) if new else b"")
 
@@ -345,18 +341,24 @@ class _Window:
 
     def set(self, name: str, text: bytes) -> None:
         """Add a constant to every object."""
-        for row in range(len(self._objects)):
-            self._put(row, name, text)
+        self._put(name, [(row, text) for row in range(len(self._objects))])
 
-    def _put(self, row: int, name: str, text: bytes) -> None:
-        """Add a member, unless one of its name stays: then it would stand twice."""
-        level = self._levels[1]
-        stays = [at for at in self._own(name).get(row, ()) if not self._edits.gone(1, at)]
-        if any(level.value(at) != _NULL for at in stays):
-            self.doubles.setdefault(name, []).append(row)
-            return
+    def _put(self, name: str, pairs: Sequence[tuple[int, bytes]]) -> None:
+        """Add a member to objects, but where one of its name stays: it would stand twice."""
+        own = self._own(name)
+        for row, text in pairs:
+            if row in own and not self._makes_room(own[row]):
+                self.doubles.setdefault(name, []).append(row)
+            else:
+                self._edits.add(row, text)
+
+    def _makes_room(self, members: Sequence[int]) -> bool:
+        """Take members out that are null; whether none is left."""
+        stays = [at for at in members if not self._edits.gone(1, at)]
+        if any(self._levels[1].value(at) != _NULL for at in stays):
+            return False
         self._edits.remove(1, stays)
-        self._edits.add(row, text)
+        return True
 
     def _own(self, name: str) -> Mapping[int, list[int]]:
         """The members of a name in each object that has any."""
@@ -367,6 +369,51 @@ class _Window:
             for row, at in zip(level.rows[members].tolist(), members.tolist(), strict=True):
                 own.setdefault(row, []).append(at)
         return self._members[name]
+
+
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """Where a path leads, by object.
+
+    Args:
+        rows: The objects that have it.
+        places: Depth and member in each.
+        values: The value in each, as it stands.
+        doubles: Objects in which it stands more than once.
+    """
+
+    rows: list[int]
+    places: list[tuple[int, int]]
+    values: list[bytes]
+    doubles: list[int]
+
+    @classmethod
+    def of(cls, outline: Outline, found: Sequence[tuple[int, Level, Ints]]) -> "_Places":
+        """Take the last of the members in each object; no object is in two depths."""
+        rows: list[int] = []
+        places: list[tuple[int, int]] = []
+        values: list[bytes] = []
+        doubles: list[int] = []
+        for depth, level, members in found:
+            last = _last_of_each(level, members)
+            doubles += level.rows[np.setdiff1d(members, last)].tolist()
+            rows += level.rows[last].tolist()
+            places += ((depth, at) for at in last.tolist())
+            spans = zip(level.starts[last].tolist(), level.stops[last].tolist(), strict=True)
+            values += (outline.data[start:stop] for start, stop in spans)
+        return cls(rows, places, values, doubles)
+
+    def by_depth(self) -> Iterator[tuple[int, list[int]]]:
+        """Yield the members of each depth."""
+        for depth in {depth for depth, _ in self.places}:
+            yield depth, [at for other, at in self.places if other == depth]
+
+
+def _new(value: bytes, made: bytes | None, tokens: set[bytes]) -> bytes:
+    """What is sent of a value: what was made of it, or itself; empty for nothing."""
+    if made is not None:
+        return made
+    return b"" if value == _NULL or (tokens and _is_token(value, tokens)) else value
 
 
 def _last_of_each(level: Level, members: Ints) -> Ints:

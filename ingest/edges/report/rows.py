@@ -125,7 +125,7 @@ class Rows:
         self._separator = dialect.separator
         self._suggest = suggest
         # Ids, stages and numbers need no quotes unless a letter or a digit is the separator.
-        self._plain_cells = suggest is None and not dialect.separator.isalnum()
+        self._plain_cells = not dialect.separator.isalnum()
         # The csv module gives what `write` gives: the row as text. CRLF also because it quotes a
         # lone CR inside a cell only then (Python 3.11 and 3.12); readers would take it for the
         # end of the row.
@@ -157,7 +157,7 @@ class Rows:
             BugError: It has more or fewer cells than the header.
         """
         cells = reject.cells
-        if not cells or not self._plain_cells:
+        if not cells or not self._plain_cells or (self._suggest and self._suggest(reject)):
             return self._lay(self.row(reject).safe)
         said = self._said(reject.violations)
         safe, guarded = self._guard_cells(cells)

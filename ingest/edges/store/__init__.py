@@ -148,8 +148,11 @@ class Store:
                 self._db.executemany(
                     "INSERT INTO meta VALUES (?, ?)", [(k, str(v)) for k, v in facts.items()]
                 )
-        finally:
             self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:  # half a schema must not pass for a ledger
+                self._db.execute("ROLLBACK")
+            raise
 
     def _check(self, testimony: Testimony) -> None:
         meta = dict(self._db.execute("SELECT key, value FROM meta").fetchall())

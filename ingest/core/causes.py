@@ -1,0 +1,397 @@
+"""What the rejects of a source have in common: by code, where they lie, and the likely reason.
+
+One pass, bounded memory. A remark is made only of what holds for all records of a code, or for
+nine in ten, and says how many: "All 812 end in a full stop." A feature that does not hold for half
+of the first values is not looked for any more.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from ingest.core.model import Reject, Violation
+
+BINS: Final = 100
+"""Parts of a source for which rejects are counted."""
+
+SAMPLES: Final = 3
+_MOST_SHOWN: Final = 160  # characters of a value in a sample
+_MOST_NAMES: Final = 256  # distinct values that are counted; the rest is "others"
+_FEW: Final = 3  # of fewer records nothing is said in common
+_MOSTLY: Final = 0.9
+_LOOK_AGAIN: Final = 64  # values after which features that do not hold are dropped
+_LATE: Final = 0.05  # of the source without any: worth to be said
+_DENSE: Final = 0.5  # of the records from the first to the last
+
+_CELLS: Final = re.compile(r"\b([0-9]+) cells?\b")
+_LATIN: Final = re.compile(r"[^\x00-\x7f]+")
+
+Holds = Callable[[str, str], bool]
+"""Whether a feature holds for a value of a column."""
+
+
+def _form(pattern: str) -> Holds:
+    matches = re.compile(pattern).fullmatch
+    return lambda value, _: matches(value) is not None
+
+
+_REFUSED: Final = "api_refused"
+_EMPTY: Final = "{are} empty"
+_FEATURES: Final[dict[str, Holds]] = {
+    _EMPTY: lambda value, _: not value,
+    "{hold} the name of the column itself: a header in the middle": lambda v, c: v == c,
+    "{end} in a full stop": lambda value, _: value.endswith("."),
+    "{begin} with a blank": lambda value, _: value[:1].isspace(),
+    "{end} with a blank": lambda value, _: value[-1:].isspace(),
+    "{have} a no-break space": lambda value, _: "\u00a0" in value,
+    "{have} a blank between words": _form(r"\S+(?: \S+)+"),
+    "{are} whole numbers": _form(r"[0-9]+"),
+    "{are} numbers with a decimal point": _form(r"[0-9]+\.[0-9]+"),
+    "{read} like mail addresses": _form(r"[^@\s]+@[^@\s]+\.[^@\s]+"),
+    "{read} like dates": _form(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ].*)?|[0-9]{1,2}[./][0-9]{1,2}[./][0-9]{2,4}"),
+    "{read} like web addresses": _form(r"(?:https?://|www\.)\S+|/\S*"),
+    "{are} in quotes of their own": _form(r"""(['"]).*\1|“.*”"""),
+    "{hold} a whole row: the separator may be another one": _form(r"[^;\t|]*(?:[;\t|][^;\t|]*){3,}"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One reject to look at.
+
+    Args:
+        record: Counted from 1.
+        line: Physical line on which it begins, from 1.
+        column: The column concerned; empty where the whole record is.
+        value: What stands there, cut; None: nothing.
+        cut: Characters left out.
+        suggested: A mended value; empty without.
+        message: What the API or the reader said of this one; empty where all say the same.
+    """
+
+    record: int
+    line: int
+    column: str
+    value: str | None
+    cut: int
+    suggested: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """All rejects of one code.
+
+    Args:
+        code: The reason code.
+        records: How many have it.
+        message: What is wrong, as the first of them says.
+        hint: How to mend it, likewise.
+        first_line: Physical line of the first, from 1.
+        last_line: Likewise of the last.
+        columns: The columns concerned, the most frequent first.
+        remarks: What they have in common, as sentences.
+        fix: What would mend all at once; empty where nothing is known.
+        samples: The first few, of different values where there are some.
+        places: How many begin in each of `BINS` equal parts of the source.
+    """
+
+    code: str
+    records: int
+    message: str
+    hint: str
+    first_line: int
+    last_line: int
+    columns: tuple[str, ...]
+    remarks: tuple[str, ...]
+    fix: str
+    samples: tuple[Sample, ...]
+    places: tuple[int, ...]
+
+
+@dataclass(slots=True)
+class _Tally:
+    """Counts of names, bounded: what comes late and new is counted with the others."""
+
+    names: dict[str, int] = field(default_factory=dict)
+    others: int = 0
+
+    def add(self, name: str) -> None:
+        if name in self.names or len(self.names) < _MOST_NAMES:
+            self.names[name] = self.names.get(name, 0) + 1
+        else:
+            self.others += 1
+
+    def top(self) -> list[tuple[str, int]]:
+        return sorted(self.names.items(), key=lambda item: -item[1])
+
+
+@dataclass(slots=True)
+class _Found:
+    """What is known of one code."""
+
+    message: str
+    hint: str
+    first: Reject
+    last: Reject
+    places: list[int]
+    records: int = 0
+    values: int = 0
+    runs: int = 0
+    features: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_FEATURES, 0))
+    columns: _Tally = field(default_factory=_Tally)
+    texts: _Tally = field(default_factory=_Tally)
+    events: _Tally = field(default_factory=_Tally)
+    said: _Tally = field(default_factory=_Tally)
+    widths: _Tally = field(default_factory=_Tally)
+    letters: _Tally = field(default_factory=_Tally)
+    samples: list[Sample] = field(default_factory=list)
+    alike: list[Sample] = field(default_factory=list)
+    shown: set[str] = field(default_factory=set)
+
+
+class Causes:
+    """Counts rejects by cause as they go by.
+
+    Args:
+        header: The columns of the source.
+        event_columns: Those that hold the name of the event; may be none.
+        first_offset: Where its records begin.
+        size: Bytes of the source.
+        suggest: Gives a mended value for a reject.
+    """
+
+    def __init__(
+        self,
+        header: Sequence[str],
+        *,
+        event_columns: Sequence[str],
+        first_offset: int,
+        size: int,
+        suggest: Callable[[Reject], str],
+    ) -> None:
+        self._places = {name: place for place, name in enumerate(header)}
+        self._event = [self._places[name] for name in event_columns if name in self._places]
+        self._first = first_offset
+        self._span = max(size - first_offset, 1)
+        self._suggest = suggest
+        self._found: dict[str, _Found] = {}
+        self._events = _Tally()
+        self.places = [0] * BINS
+        self.records = 0
+
+    def watch(self, rejects: Iterable[Reject]) -> Iterator[Reject]:
+        """Give rejects on, and count them."""
+        for reject in rejects:
+            self.add(reject)
+            yield reject
+
+    @property
+    def events(self) -> dict[str, int]:
+        """Rejects by the event that they name; under the empty name those that name none."""
+        return dict(self._events.top())
+
+    def add(self, reject: Reject) -> None:
+        """Take in one reject; they come in the order of their records."""
+        self.records += 1
+        place = min(max((reject.offset - self._first) * BINS // self._span, 0), BINS - 1)
+        self.places[place] += 1
+        event = self._event_of(reject)
+        self._events.add(event)
+        for code in dict.fromkeys(each.code for each in reject.violations):
+            mine = [each for each in reject.violations if each.code == code]
+            self._count(code, mine, reject, event, place)
+
+    def causes(self, *, read: int) -> list[Cause]:
+        """Give the causes, the most frequent first.
+
+        Args:
+            read: Records of the source that were read.
+        """
+        ranked = sorted(self._found.items(), key=lambda item: (-item[1].records, item[0]))
+        return [_cause(code, found, read) for code, found in ranked]
+
+    # -- one reject ------------------------------------------------------------------------
+
+    def _event_of(self, reject: Reject) -> str:
+        if reject.cells is None:
+            return ""
+        return next((cell for at in self._event if (cell := reject.cells[at])), "")
+
+    def _count(
+        self, code: str, mine: Sequence[Violation], reject: Reject, event: str, place: int
+    ) -> None:
+        found = self._found.get(code)
+        if found is None:
+            first = mine[0]
+            found = _Found(first.message, first.hint, reject, reject, [0] * BINS)
+            self._found[code] = found
+        found.runs += not found.records or reject.record != found.last.record + 1
+        found.records += 1
+        found.last = reject
+        found.places[place] += 1
+        if event:
+            found.events.add(event)
+        column, value = self._value(mine, reject)
+        if column:
+            found.columns.add(column)
+        if reject.cells is None and reject.raw is not None:
+            self._count_raw(found, mine, reject.raw)
+        elif value is not None:
+            self._count_value(found, column, value)
+        else:
+            found.said.add(mine[0].message)
+        self._sample(found, mine, reject, column, value)
+
+    def _value(self, mine: Sequence[Violation], reject: Reject) -> tuple[str, str | None]:
+        """The first column concerned that holds anything, and what it holds."""
+        names = [name for each in mine for name in each.columns]
+        if reject.cells is None:
+            text = None if reject.raw is None else reject.raw.decode("utf-8", "backslashreplace")
+            return names[0] if names else "", text
+        known = [name for name in names if name in self._places]
+        if not known:
+            return names[0] if names else "", None
+        cells = [(name, reject.cells[self._places[name]] or "") for name in known]
+        return next(((name, cell) for name, cell in cells if cell), cells[0])
+
+    @staticmethod
+    def _count_value(found: _Found, column: str, value: str) -> None:
+        found.values += 1
+        found.texts.add(value[:_MOST_SHOWN])
+        for text in found.features:
+            found.features[text] += _FEATURES[text](value[:_MOST_SHOWN], column)
+        if found.values % _LOOK_AGAIN == 0:
+            least = found.values * _DENSE
+            found.features = {text: n for text, n in found.features.items() if n >= least}
+
+    @staticmethod
+    def _count_raw(found: _Found, mine: Sequence[Violation], raw: bytes) -> None:
+        width = _CELLS.search(mine[0].message)
+        if width:
+            found.widths.add(width[1])
+        if mine[0].code == "utf8_invalid":
+            for letters in _LATIN.findall(raw.decode("cp1252", "replace"))[:8]:
+                found.letters.add(letters)
+
+    def _sample(
+        self,
+        found: _Found,
+        mine: Sequence[Violation],
+        reject: Reject,
+        column: str,
+        value: str | None,
+    ) -> None:
+        shown = (value or "")[:_MOST_SHOWN]
+        # Others of the same look are shown only where there is nothing better.
+        into = found.alike if shown in found.shown else found.samples
+        if len(into) >= SAMPLES or len(found.samples) >= SAMPLES:
+            return
+        found.shown.add(shown)
+        message = mine[0].message
+        into.append(
+            Sample(
+                record=reject.record,
+                line=reject.line,
+                column=column,
+                value=None if value is None else shown,
+                cut=max(len(value or "") - _MOST_SHOWN, 0),
+                suggested=self._suggest(reject)[:_MOST_SHOWN],
+                message="" if message == found.message else message,
+            )
+        )
+
+
+# -- sentences -------------------------------------------------------------------------------
+
+
+def _cause(code: str, found: _Found, read: int) -> Cause:
+    shape, fix = _shape(code, found)
+    samples = [*found.samples, *found.alike]
+    remarks = (*shape, *_by_event(found), *_where(found, read)) if found.records >= _FEW else ()
+    return Cause(
+        code=code,
+        records=found.records,
+        message=found.message,
+        hint=found.hint,
+        first_line=found.first.line,
+        last_line=found.last.line,
+        columns=tuple(name for name, _ in found.columns.top()),
+        remarks=remarks,
+        fix=fix if found.records >= _FEW else "",
+        samples=tuple(sorted(samples[:SAMPLES], key=lambda sample: sample.record)),
+        places=tuple(found.places),
+    )
+
+
+def _shape(code: str, found: _Found) -> tuple[list[str], str]:
+    """What the values look like, and what would mend them all."""
+    if found.letters.names:
+        letters = ", ".join(name for name, _ in found.letters.top()[:4])
+        return (
+            [f"Read as Windows-1252, the bytes in question are {letters}."],
+            "If that is what they should be: run again with --encoding cp1252 --as NAME.",
+        )
+    width = _most(found.widths, found.records)
+    if width is not None:
+        name, count = width
+        cells = "1 cell" if name == "1" else f"{name} cells"
+        return [f"{_share(count, found.records)} {'has' if count == 1 else 'have'} {cells}."], ""
+    alike = _most(found.said, found.records)
+    if alike is not None and code == _REFUSED:
+        return [f"{_share(alike[1], found.records)} were answered alike."], ""
+    one = _most(found.texts, found.values)
+    if one is not None and one[0]:
+        fix = f"If it stands for nothing: --null '{one[0]}'." if "placeholder" in code else ""
+        return [f"{_share(one[1], found.values)} hold the same: “{one[0]}”."], fix
+    lasting = [each for each in _lasting(found) if each[0] != _EMPTY or "_missing" not in code]
+    return [_said(text, count, found.values) for text, count in lasting], ""
+
+
+def _lasting(found: _Found) -> list[tuple[str, int]]:
+    least = found.values * _MOSTLY
+    if found.values < _FEW:
+        return []
+    return [(text, count) for text, count in found.features.items() if count >= least]
+
+
+def _said(text: str, count: int, whole: int) -> str:
+    verb = text[1 : text.index("}")]
+    return f"{_share(count, whole)} {text.replace('{' + verb + '}', verb)}."
+
+
+def _share(count: int, whole: int) -> str:
+    if count == whole:
+        return f"All {whole:,}"
+    return f"{count:,} of {whole:,}"
+
+
+def _most(tally: _Tally, whole: int) -> tuple[str, int] | None:
+    """The name that nearly all have, if there is one."""
+    if whole < _FEW or not tally.names:
+        return None
+    name, count = tally.top()[0]
+    return (name, count) if count >= whole * _MOSTLY else None
+
+
+def _by_event(found: _Found) -> Iterator[str]:
+    one = _most(found.events, found.records)
+    if one is not None and one != _most(found.texts, found.values):
+        name, count = one
+        yield f"{_share(count, found.records)} are “{name}” events."
+
+
+def _where(found: _Found, read: int) -> Iterator[str]:
+    first, last = found.first, found.last
+    span = last.record - first.record + 1
+    if found.runs == 1:
+        yield f"They are one unbroken run, from line {first.line:,} to line {last.line:,}."
+        return
+    if found.records < span * _DENSE:
+        return
+    before, after = first.record - 1, read - last.record
+    if before > read * _LATE:
+        yield f"They begin at line {first.line:,}: none of the {before:,} records before it has it."
+    if after > read * _LATE:
+        yield f"They end at line {last.line:,}: none of the {after:,} records after it has it."

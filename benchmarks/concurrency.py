@@ -35,7 +35,7 @@ def measure(slots: int, service_s: float, *, queue: int, refuse: int, seconds: f
     """Send to one kind of server for so long."""
     options = {"slots": slots, "service-s": service_s, "queue": queue, "refuse": refuse}
     with peer(*(f"--{name}={value}" for name, value in options.items())) as server:
-        deliver(server.url, rate=None, concurrency=None, seconds=seconds)
+        deliver(server.url, rate=None, seconds=seconds)
     end_s = server.arrivals[0] + seconds
     done = sum(stamp < end_s for stamp in server.answered)
     return Found(

@@ -55,14 +55,15 @@ class Peer:
 def peer(*options: str) -> Iterator[Peer]:
     """Run peer.py with these options; it is told what happened when it ends."""
     program = Path(__file__).with_name("peer.py")
-    process = subprocess.Popen([sys.executable, program, *options], stdout=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, program, *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     assert process.stdout is not None
     running = Peer(f"http://127.0.0.1:{int(process.stdout.readline())}")
     try:
         yield running
     finally:
-        process.terminate()
-        seen, _ = process.communicate()
+        seen, _ = process.communicate()  # ends its input
     told = json.loads(seen)
     running.arrivals, running.answered = told["arrivals"], told["answered"]
     running.refused = told["refused"]
@@ -101,28 +102,32 @@ class Sent:
     traffic: Traffic
 
 
-def deliver(url: str, *, rate: float | None, concurrency: int | None, seconds: float) -> Sent:
-    """Send batches of 30 events for so long.
+def deliver(url: str, *, rate: float | None, seconds: float, limits: Path | None = None) -> Sent:
+    """Send batches of 30 events for so long, with `--concurrency auto`.
 
     Args:
         url: An origin.
         rate: Calls per second; None: no limit.
-        concurrency: Requests under way at once; None: as many as turn out to be good.
         seconds: After which no request is begun.
+        limits: Where the shared limit is kept; None: beside the ledger.
     """
-    with tempfile.TemporaryDirectory() as home:
-        return asyncio.run(_deliver(url, rate, concurrency, seconds, Path(home)))
+    with (
+        tempfile.TemporaryDirectory() as home,
+        tempfile.TemporaryDirectory(dir=limits) as shared,
+    ):
+        path = Path(shared, "limit")
+        return asyncio.run(_deliver(url, rate, seconds, home=Path(home), limit_path=path))
 
 
 async def _deliver(
-    url: str, rate: float | None, concurrency: int | None, seconds: float, home: Path
+    url: str, rate: float | None, seconds: float, *, home: Path, limit_path: Path
 ) -> Sent:
     stop, traffic = Stop(), Traffic()
     route = route_to(address_of(url), Endpoint.BULK, key="benchmark-key")
-    with Store(home) as store, NotedLimit(home / "limit", rate=rate) as limit:
+    with Store(home) as store, NotedLimit(limit_path, rate=rate) as limit:
         load = store.add_load(_LOAD)
         delivery = Delivery(
-            _terms(rate, concurrency),
+            _terms(rate),
             connect=lambda: Client(route),
             pacer=limit,
             recorder=Recorder(store, load, on_commit=lambda _: None),
@@ -153,12 +158,12 @@ _LOAD = Load(
 )
 
 
-def _terms(rate: float | None, concurrency: int | None) -> Terms:
+def _terms(rate: float | None) -> Terms:
     return Terms(
         wrapper=BULK,
         max_events=BATCH,
         max_bytes=1_000_000,
-        concurrency=concurrency,
+        concurrency=None,
         policy=RetryPolicy(),
         first_budget_s=60.0,
         allowance=Allowance(),

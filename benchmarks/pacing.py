@@ -91,12 +91,12 @@ def reading(directory: Path) -> Iterator[None]:
         raise SystemExit(f"ingest check ended with {codes}")
 
 
-def measure(rate: float, *, busy: bool, seconds: float) -> Paced:
+def measure(rate: float, *, busy: bool, seconds: float, limits: Path | None = None) -> Paced:
     """Send at one rate for so long."""
     with tempfile.TemporaryDirectory() as directory, peer() as server:
         beside = reading(Path(directory)) if busy else contextlib.nullcontext()
         with beside:
-            stamps = deliver(server.url, rate=rate, concurrency=None, seconds=seconds).stamps
+            stamps = deliver(server.url, rate=rate, seconds=seconds, limits=limits).stamps
     first_s = stamps[0]
     return Paced(
         rate=rate,
@@ -148,13 +148,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rates", type=float, nargs="+", default=[5, 100, 1000])
     parser.add_argument("--seconds", type=float, default=60.0, help="of one measurement")
+    parser.add_argument("--limits", type=Path, help="a directory for the shared limit")
     parser.add_argument("--quick", action="store_true", help="5 s each, nothing written")
     options = parser.parse_args()
     seconds = 5.0 if options.quick else options.seconds
     machine = described(sys.argv)
     found = []
     for rate, busy in itertools.product(options.rates, (False, True)):
-        found.append(measure(rate, busy=busy, seconds=seconds))
+        found.append(measure(rate, busy=busy, seconds=seconds, limits=options.limits))
         print(table(found)[-1], flush=True)
     text = "\n".join(["# Pacing", "", machine, "", *table(found), "", "![pacing](pacing.svg)", ""])
     print(text)

@@ -1,7 +1,7 @@
 """A server for the benchmarks that stamps arrivals, and works on as many requests as it has slots.
 
-`python peer.py` prints its port on one line; after SIGTERM it prints what it saw as JSON and ends:
-`arrivals` (CLOCK_MONOTONIC, which all processes of a machine share; the moment at which the first
+`python peer.py` prints its port on one line. When its input ends (which happens by itself when whoever
+started it dies) it prints what it saw as JSON and ends: `arrivals` (CLOCK_MONOTONIC, which all processes of a machine share; the moment at which the first
 byte of each request was read), `answered` (when each 200 was written) and `refused` (a count).
 """
 
@@ -10,7 +10,6 @@ import asyncio
 import json
 import os
 import random
-import signal
 import sys
 import time
 from collections import deque
@@ -111,13 +110,12 @@ def _length(head: bytes) -> int:
 
 
 async def serve(options: argparse.Namespace) -> None:
-    """Serve until SIGTERM, then tell."""
-    server, ended = Server(options), asyncio.Event()
+    """Serve until the input ends, then tell."""
+    server = Server(options)
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, ended.set)
     listening = await loop.create_server(lambda: Connection(server), "127.0.0.1", 0, backlog=1024)
     print(listening.sockets[0].getsockname()[1], flush=True)
-    await ended.wait()
+    await asyncio.to_thread(sys.stdin.read)
     json.dump({**server.seen, "refused": server.refused}, sys.stdout)
     sys.stdout.flush()
 

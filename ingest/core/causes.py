@@ -1,8 +1,8 @@
 """What the rejects of a source have in common: by code, where they lie, and the likely reason.
 
-One pass, bounded memory. A remark is made only of what holds for all records of a code, or for
-nine in ten, and says how many: "All 812 end in a full stop." A feature that does not hold for half
-of the first values is not looked for any more.
+One pass, bounded memory. The values of a code fall into groups by their look; a remark is made of
+each group that is worth it, and says how many: "All 812 end in a full stop. They begin at line
+40,112." Nothing is said of what holds for a few.
 """
 
 import re
@@ -20,9 +20,13 @@ _MOST_SHOWN: Final = 160  # characters of a value in a sample
 _MOST_NAMES: Final = 256  # distinct values that are counted; the rest is "others"
 _FEW: Final = 3  # of fewer records nothing is said in common
 _MOSTLY: Final = 0.9
-_LOOK_AGAIN: Final = 64  # values after which features that do not hold are dropped
 _LATE: Final = 0.05  # of the source without any: worth to be said
-_DENSE: Final = 0.5  # of the records from the first to the last
+_EXPECTED: Final = 20  # records that would be there if they were spread evenly
+_MOST_GROUPS: Final = 32  # kinds of look of one code
+_SHOWN_GROUPS: Final = 3
+_GROUP: Final = 0.1  # of the values: worth to be said
+_MOST_TEXTS: Final = 8  # distinct values of a group
+_MOST_KNOWN: Final = 4096  # values of which the look is kept
 
 _CELLS: Final = re.compile(r"\b([0-9]+) cells?\b")
 _LATIN: Final = re.compile(r"[^\x00-\x7f]+")
@@ -128,20 +132,50 @@ class _Tally:
 
 
 @dataclass(slots=True)
+class _Stretch:
+    """Where some records of a code lie."""
+
+    first: Reject
+    last: Reject
+    records: int = 0
+    runs: int = 0
+
+    def add(self, reject: Reject) -> None:
+        self.runs += not self.records or reject.record != self.last.record + 1
+        self.records += 1
+        self.last = reject
+
+
+@dataclass(slots=True)
+class _Group:
+    """Values of one look."""
+
+    stretch: _Stretch
+    texts: dict[str, int] = field(default_factory=dict)
+
+    def add(self, reject: Reject, text: str) -> None:
+        self.stretch.add(reject)
+        if text in self.texts or len(self.texts) < _MOST_TEXTS:
+            self.texts[text] = self.texts.get(text, 0) + 1
+
+    @property
+    def only(self) -> str | None:
+        """The one text that all have, if there is one."""
+        (text, count), *_ = self.texts.items()
+        return text if count == self.stretch.records else None
+
+
+@dataclass(slots=True)
 class _Found:
     """What is known of one code."""
 
     message: str
     hint: str
-    first: Reject
-    last: Reject
+    stretch: _Stretch
     places: list[int]
-    records: int = 0
     values: int = 0
-    runs: int = 0
-    features: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_FEATURES, 0))
+    groups: dict[tuple[str, ...], _Group] = field(default_factory=dict)
     columns: _Tally = field(default_factory=_Tally)
-    texts: _Tally = field(default_factory=_Tally)
     events: _Tally = field(default_factory=_Tally)
     said: _Tally = field(default_factory=_Tally)
     widths: _Tally = field(default_factory=_Tally)
@@ -178,6 +212,7 @@ class Causes:
         self._suggest = suggest
         self._found: dict[str, _Found] = {}
         self._events = _Tally()
+        self._looks: dict[tuple[str, str], tuple[str, ...]] = {}
         self.places = [0] * BINS
         self.records = 0
 
@@ -209,7 +244,7 @@ class Causes:
         Args:
             read: Records of the source that were read.
         """
-        ranked = sorted(self._found.items(), key=lambda item: (-item[1].records, item[0]))
+        ranked = sorted(self._found.items(), key=lambda item: (-item[1].stretch.records, item[0]))
         return [_cause(code, found, read) for code, found in ranked]
 
     # -- one reject ------------------------------------------------------------------------
@@ -225,11 +260,9 @@ class Causes:
         found = self._found.get(code)
         if found is None:
             first = mine[0]
-            found = _Found(first.message, first.hint, reject, reject, [0] * BINS)
-            self._found[code] = found
-        found.runs += not found.records or reject.record != found.last.record + 1
-        found.records += 1
-        found.last = reject
+            stretch = _Stretch(reject, reject)
+            found = self._found[code] = _Found(first.message, first.hint, stretch, [0] * BINS)
+        found.stretch.add(reject)
         found.places[place] += 1
         if event:
             found.events.add(event)
@@ -239,7 +272,7 @@ class Causes:
         if reject.cells is None and reject.raw is not None:
             self._count_raw(found, mine, reject.raw)
         elif value is not None:
-            self._count_value(found, column, value)
+            self._count_value(found, column, value[:_MOST_SHOWN], reject)
         else:
             found.said.add(mine[0].message)
         self._sample(found, mine, reject, column, value)
@@ -256,15 +289,19 @@ class Causes:
         cells = [(name, reject.cells[self._places[name]] or "") for name in known]
         return next(((name, cell) for name, cell in cells if cell), cells[0])
 
-    @staticmethod
-    def _count_value(found: _Found, column: str, value: str) -> None:
+    def _count_value(self, found: _Found, column: str, value: str, reject: Reject) -> None:
         found.values += 1
-        found.texts.add(value[:_MOST_SHOWN])
-        for text in found.features:
-            found.features[text] += _FEATURES[text](value[:_MOST_SHOWN], column)
-        if found.values % _LOOK_AGAIN == 0:
-            least = found.values * _DENSE
-            found.features = {text: n for text, n in found.features.items() if n >= least}
+        look = self._looks.get((column, value))
+        if look is None:
+            look = tuple(text for text, holds in _FEATURES.items() if holds(value, column))
+            if len(self._looks) < _MOST_KNOWN:
+                self._looks[column, value] = look
+        group = found.groups.get(look)
+        if group is None:
+            if len(found.groups) >= _MOST_GROUPS:
+                return
+            group = found.groups[look] = _Group(_Stretch(reject, reject))
+        group.add(reject, value)
 
     @staticmethod
     def _count_raw(found: _Found, mine: Sequence[Violation], raw: bytes) -> None:
@@ -307,64 +344,81 @@ class Causes:
 
 
 def _cause(code: str, found: _Found, read: int) -> Cause:
-    shape, fix = _shape(code, found)
+    stretch = found.stretch
+    remarks, fix = _remarks(code, found, read) if stretch.records >= _FEW else ([], "")
     samples = [*found.samples, *found.alike]
-    remarks = (*shape, *_by_event(found), *_where(found, read)) if found.records >= _FEW else ()
     return Cause(
         code=code,
-        records=found.records,
+        records=stretch.records,
         message=found.message,
         hint=found.hint,
-        first_line=found.first.line,
-        last_line=found.last.line,
+        first_line=stretch.first.line,
+        last_line=stretch.last.line,
         columns=tuple(name for name, _ in found.columns.top()),
-        remarks=remarks,
-        fix=fix if found.records >= _FEW else "",
+        remarks=tuple(remarks),
+        fix=fix,
         samples=tuple(sorted(samples[:SAMPLES], key=lambda sample: sample.record)),
         places=tuple(found.places),
     )
 
 
+def _remarks(code: str, found: _Found, read: int) -> tuple[list[str], str]:
+    """What the records of a code have in common, and what would mend them all."""
+    groups = list(_by_look(code, found, read))
+    shape, fix = _shape(code, found)
+    one = len(found.groups) == 1
+    fix = fix or (_fix(code, found) if one else "")
+    # The place of the only group is that of the code.
+    where = [] if groups and not one else list(_where(found.stretch, read))
+    return [*shape, *groups, *_by_event(found), *where], fix
+
+
 def _shape(code: str, found: _Found) -> tuple[list[str], str]:
-    """What the values look like, and what would mend them all."""
+    """What broken or refused records look like."""
+    records = found.stretch.records
     if found.letters.names:
         letters = ", ".join(name for name, _ in found.letters.top()[:4])
         return (
             [f"Read as Windows-1252, the bytes in question are {letters}."],
             "If that is what they should be: run again with --encoding cp1252 --as NAME.",
         )
-    width = _most(found.widths, found.records)
+    width = _most(found.widths, records)
     if width is not None:
         name, count = width
-        cells = "1 cell" if name == "1" else f"{name} cells"
-        return [f"{_share(count, found.records)} {'has' if count == 1 else 'have'} {cells}."], ""
-    alike = _most(found.said, found.records)
+        return [f"{_share(count, records)} have {name} cell{'' if name == '1' else 's'}."], ""
+    alike = _most(found.said, records)
     if alike is not None and code == _REFUSED:
-        return [f"{_share(alike[1], found.records)} were answered alike."], ""
-    one = _most(found.texts, found.values)
-    if one is not None and one[0]:
-        fix = f"If it stands for nothing: --null '{one[0]}'." if "placeholder" in code else ""
-        return [f"{_share(one[1], found.values)} hold the same: “{one[0]}”."], fix
-    lasting = [each for each in _lasting(found) if each[0] != _EMPTY or "_missing" not in code]
-    return [_said(text, count, found.values) for text, count in lasting], ""
+        return [f"{_share(alike[1], records)} were answered alike."], ""
+    return [], ""
 
 
-def _lasting(found: _Found) -> list[tuple[str, int]]:
-    least = found.values * _MOSTLY
-    if found.values < _FEW:
-        return []
-    return [(text, count) for text, count in found.features.items() if count >= least]
+def _by_look(code: str, found: _Found, read: int) -> Iterator[str]:
+    """What groups of values look like, the largest first, and where each lies."""
+    ranked = sorted(found.groups.items(), key=lambda item: -item[1].stretch.records)
+    for look, group in ranked[:_SHOWN_GROUPS]:
+        count = group.stretch.records
+        said = _said_of(code, look, group)
+        if said and count >= max(_FEW, found.values * _GROUP):
+            where = "" if len(ranked) == 1 else " ".join(("", *_where(group.stretch, read)))
+            yield f"{_share(count, found.values)} {said}.{where}"
 
 
-def _said(text: str, count: int, whole: int) -> str:
-    verb = text[1 : text.index("}")]
-    return f"{_share(count, whole)} {text.replace('{' + verb + '}', verb)}."
+def _said_of(code: str, look: tuple[str, ...], group: _Group) -> str:
+    if group.only:
+        return f"hold “{group.only}”"
+    texts = [text for text in look if text != _EMPTY or not code.endswith("_missing")]
+    return " and ".join(text.replace("{", "").replace("}", "") for text in texts[:2])
+
+
+def _fix(code: str, found: _Found) -> str:
+    (group,) = found.groups.values()
+    if "placeholder" in code and group.only:
+        return f"If it stands for nothing: --null '{group.only}'."
+    return ""
 
 
 def _share(count: int, whole: int) -> str:
-    if count == whole:
-        return f"All {whole:,}"
-    return f"{count:,} of {whole:,}"
+    return f"All {whole:,}" if count == whole else f"{count:,} of {whole:,}"
 
 
 def _most(tally: _Tally, whole: int) -> tuple[str, int] | None:
@@ -376,22 +430,20 @@ def _most(tally: _Tally, whole: int) -> tuple[str, int] | None:
 
 
 def _by_event(found: _Found) -> Iterator[str]:
-    one = _most(found.events, found.records)
-    if one is not None and one != _most(found.texts, found.values):
-        name, count = one
-        yield f"{_share(count, found.records)} are “{name}” events."
+    one = _most(found.events, found.stretch.records)
+    texts = {text for group in found.groups.values() for text in group.texts}
+    if one is not None and one[0] not in texts:
+        yield f"{_share(one[1], found.stretch.records)} are “{one[0]}” events."
 
 
-def _where(found: _Found, read: int) -> Iterator[str]:
-    first, last = found.first, found.last
-    span = last.record - first.record + 1
-    if found.runs == 1:
+def _where(stretch: _Stretch, read: int) -> Iterator[str]:
+    first, last = stretch.first, stretch.last
+    if stretch.runs == 1 and stretch.records >= _FEW:
         yield f"They are one unbroken run, from line {first.line:,} to line {last.line:,}."
         return
-    if found.records < span * _DENSE:
-        return
+    density = stretch.records / (last.record - first.record + 1)
     before, after = first.record - 1, read - last.record
-    if before > read * _LATE:
-        yield f"They begin at line {first.line:,}: none of the {before:,} records before it has it."
-    if after > read * _LATE:
-        yield f"They end at line {last.line:,}: none of the {after:,} records after it has it."
+    if before > read * _LATE and before * density >= _EXPECTED:
+        yield f"They begin at line {first.line:,}; the {before:,} records before it have none."
+    if after > read * _LATE and after * density >= _EXPECTED:
+        yield f"They end at line {last.line:,}; the {after:,} records after it have none."

@@ -74,7 +74,7 @@ def plan_json(
             or a time that nobody decided on. The hint has what to type.
     """
     seen = sample.lifted(flags.flatten)
-    check_flags((*seen.names, *seen.paths), flags)
+    check_flags(list(dict.fromkeys((*seen.names, *seen.paths))), flags)
     moves = _moves(flags, seen)
     sets = pairs(flags.sets, "--set", "NAME=VALUE")
     drop, only = _listed(flags.drop, seen), _listed(flags.only, seen)

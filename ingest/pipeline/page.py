@@ -173,7 +173,7 @@ class _View:
             "left_out": max(len(rows) - _TABLE, 0),
             "events": events,
             "more_events": more_events,
-            "most_events": max((event["passed"] for event in events), default=1),
+            "most_events": max((e["passed"] + e["rejected"] for e in events), default=1) or 1,
             "times": self._times(),
             "traffic": self._traffic(),
             "warnings": self._warnings(),
@@ -511,7 +511,7 @@ class _View:
                 ("Source id", str(load.source_id)),
                 ("Configuration", load.config_digest),
             ]
-        facts += [(f"Plan {n}", text) for n, text in enumerate(self._plan(), start=1)]
+        facts += [("Plan", text) for text in self._plan()]
         return facts
 
     def _plan(self) -> list[str]:

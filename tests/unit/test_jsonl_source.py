@@ -149,6 +149,11 @@ def test_the_line_itself_is_sent_with_an_id_in_front(tmp_path: Path) -> None:
             ("json_duplicate_key",),
             id="double-by-escape",
         ),
+        pytest.param(
+            '"event":"v","cookie":"c","email":"x","email":{"s":"\\u0022:"}',
+            ("json_duplicate_key",),
+            id="double-beside-an-escaped-quote",
+        ),
     ],
 )
 def test_json_values_meet_the_rules_with_their_types(tmp_path: Path, members: str, codes) -> None:
@@ -245,6 +250,59 @@ def test_flags_with_paths_change_what_is_sent_and_judged(tmp_path: Path) -> None
         "2026-01-20T10:00:00.000000Z",
         "2026-01-20T10:00:00.000000Z",
     )
+
+
+@pytest.mark.parametrize(
+    ("members", "flags", "wanted"),
+    [
+        pytest.param(
+            '"user.id":"literal","user":{"id":"nested"}',
+            {"maps": ("customer_id=user.id",)},
+            {"customer_id": "literal", "user": {"id": "nested"}},
+            id="a-name-with-a-dot-goes-before",
+        ),
+        pytest.param(
+            '"cookie":"c","user":{"user":{}},"l":[{"id":"x"}]',
+            {"maps": ("customer_id=user.user.id",)},
+            {"cookie": "c", "user": {"user": {}}, "l": [{"id": "x"}]},
+            id="objects-in-arrays-are-no-way",
+        ),
+        pytest.param(
+            '"user":{"id":"a","mail":"b"}',
+            {"maps": ("customer_id=user.id",), "drop": ("user",)},
+            {"customer_id": "a"},
+            id="moved-out-of-what-is-dropped",
+        ),
+        pytest.param(
+            '"user":{"id":"a","mail":"b"},"cookie":"c"',
+            {"drop": ("user.mail",)},
+            {"user": {"id": "a"}, "cookie": "c"},
+            id="dropped-inside",
+        ),
+        pytest.param(
+            '"user":{"id":"a","deep":{"x":1,"y":2}},"cookie":"c"',
+            {"only": ("event,timestamp,cookie,user.deep.y",)},
+            {"user": {"deep": {"y": 2}}, "cookie": "c"},
+            id="only-inside",
+        ),
+        pytest.param(
+            '"user":{"age":"41"},"cookie":"c","tags":"a|b","n":7',
+            {"types": ("user.age=integer", "tags=list:|", "n=text")},
+            {"user": {"age": 41}, "cookie": "c", "tags": ["a", "b"], "n": "7"},
+            id="converted-in-place",
+        ),
+    ],
+)
+def test_paths_lead_into_objects(tmp_path: Path, members: str, flags, wanted) -> None:
+    """What a flag names is changed where it stands, and all else is kept."""
+    line = f'{{"event":"v",{TIME},{members}}}\n'
+
+    found = outcome(tmp_path, line, **flags)
+
+    sent = orjson.loads(found.events[1])
+    assert {
+        k: v for k, v in sent.items() if k not in {"event", "event_uuid", "timestamp"}
+    } == wanted
 
 
 def test_what_cannot_be_lifted_stays_where_it_is_with_a_warning(tmp_path: Path) -> None:

@@ -50,15 +50,19 @@ ORDINALS = {
     ("fsync", "reports"): (4,),
     ("create", "summary"): (1,),
     ("replace", "summary"): (1,),
+    ("create", "page"): (1,),
+    ("replace", "page"): (1,),
 }
 # Repetitions of the calls beside them, which the full sweep meets.
 LEFT_TO_THE_SWEEP = {
     ("filewrite", "doubt"),
     ("filewrite", "manifest"),
     ("filewrite", "summary"),
+    ("filewrite", "page"),
     ("fsync", "doubt"),
     ("fsync", "manifest"),
     ("fsync", "summary"),
+    ("fsync", "page"),
     ("mkdir", "limit"),
     ("mkdir", "lock"),
     ("mkdir", "rejects"),

@@ -44,6 +44,7 @@ KINDS = (
     ("partial", r"PARTIAL\.txt"),
     ("rejects", r"rejects"),
     ("summary", r"summary\.json"),
+    ("page", r"report\.html"),
     ("reports", r"/ingest-reports"),
     ("state", r"/ingest$"),
 )

@@ -21,6 +21,7 @@ from uuid import UUID
 from ingest.config import SANDBOX_RATE, RunConfig
 from ingest.core.address import Address, address_of
 from ingest.core.batching import MAX_BYTES
+from ingest.core.figures import counted
 from ingest.core.ledger import Counts
 from ingest.core.load import ChunkState, Load, tally, total
 from ingest.core.model import Violation
@@ -617,6 +618,15 @@ def _report(run: _Run, store: Store, load: Load, number: int, stop: Stop) -> Sou
     return replace(result, load=replace(load, reports=directory), reports=reports)
 
 
+def _left_over(run: _Run) -> StoppedError:
+    left = sum(result.counts.unsent - result.counts.held for result in run.results)
+    return StoppedError(
+        f"{counted(left, 'record')} put aside: their requests failed while others passed",
+        hint="nothing is lost; run the same command again to go on",
+        code="left_over",
+    )
+
+
 def _conclude(run: _Run, store: Store, error: IngestError | None) -> dict[str, Any]:
     code = exit_code_of(
         run.results,
@@ -625,6 +635,8 @@ def _conclude(run: _Run, store: Store, error: IngestError | None) -> dict[str, A
         sends=True,
         bad=len(run.bad),
     )
+    if error is None and code == StoppedError.exit_code:
+        error = _left_over(run)
     summary = _summary(run, error=error, exit_code=code)
     worked = [result.load for result in run.results if result.skipped is None]
     if worked:

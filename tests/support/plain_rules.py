@@ -4,6 +4,7 @@ Nothing here looks at `schemas/`: where a schema and this file disagree, one of 
 description wrong. It judges one event at a time, as a dict of JSON values, and is slow.
 """
 
+import json
 import ipaddress
 import unicodedata
 from datetime import UTC, date, datetime, timedelta
@@ -225,7 +226,11 @@ def _attributes(event: dict[str, object]) -> set[str]:
 def _tokens(event: dict[str, object]) -> set[str]:
     one, other = event.get("device_token"), event.get("device_tokens")
     both = not blank(event, "device_token") and not blank(event, "device_tokens")
-    return {"device_token_conflict"} if both and one != other else set()
+    return {"device_token_conflict"} if both and _text(one) != _text(other) else set()
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _event_rules(event: dict[str, object]) -> set[str]:

@@ -4,8 +4,8 @@ Nothing here looks at `schemas/`: where a schema and this file disagree, one of 
 description wrong. It judges one event at a time, as a dict of JSON values, and is slow.
 """
 
-import json
 import ipaddress
+import json
 import unicodedata
 from datetime import UTC, date, datetime, timedelta
 

@@ -133,7 +133,7 @@ class Collector:
         rare = {name for name in names if not self._has_column(name)}
         nested = [0] * len(values)
         for name in names - rare:
-            cells = list(map(dict.get, values, repeat(name)))
+            cells: list[object] = list(map(dict.get, values, repeat(name)))
             kinds = set(map(type, cells))
             wide = _wide(objects, name, cells) if float in kinds else {}
             if name in self._wanted.identities and kinds & {int, float}:

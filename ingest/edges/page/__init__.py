@@ -43,7 +43,7 @@ def _template() -> Template:
         "percent": percent,
         "address": lambda path: quote(path.encode("utf-8", "surrogateescape"), safe="/"),
     }
-    text = files(__package__).joinpath("report.html").read_text(encoding="utf-8")
+    text = files("ingest.edges.page").joinpath("report.html").read_text(encoding="utf-8")
     return environment.from_string(text)
 
 

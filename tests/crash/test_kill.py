@@ -130,7 +130,10 @@ def test_a_killed_run_is_resumed(table: Bench, point: Point) -> None:
 )
 def test_a_resume_that_is_killed_is_resumed(table: Bench, points: list[Point]) -> None:
     """Killed while it resumes, and once more, it still ends as an uninterrupted run does."""
-    assert crash(table, points, name="killed-again").kills >= 1
+    first, *rest = points
+    while crash(table, [first, *rest], name="killed-again").kills == 0:
+        assert first.ordinal > 1, f"no run passes {first}"
+        first = replace(first, ordinal=first.ordinal // 2)
 
 
 @pytest.mark.parametrize("point", [pytest.param(p, id=f"P1-{p}".replace(" ", "-")) for p in WIDE])

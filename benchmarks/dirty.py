@@ -1,13 +1,12 @@
 """How much broken rows cost: clean, 0.7 % broken in every window, 100 % broken.
 
-    python benchmarks/dirty.py [--megabytes 60] [--rounds 5]
-
 Each side is a process of its own, the sides take turns, and the medians are compared. `read` is
 framing alone; `check` is the whole command up to the socket, reports included. A row is broken in
 one of four ways, in turn: too few cells, too many, an illegal quote, bytes that are no UTF-8.
 """
 
 import argparse
+import itertools
 import json
 import os
 import resource
@@ -18,10 +17,13 @@ import tempfile
 import time
 from pathlib import Path
 
+from machine import described
+
 from ingest.core.model import Dialect, Position
 from ingest.edges.framing import Limits, frames
 
 ROOT = Path(__file__).resolve().parents[1]
+RESULTS = Path(__file__).parent / "results" / "dirty.md"
 COLUMNS = ("event", "customer_id", "timestamp", "email", "revenue", "products", "note")
 SHARES = {"clean": 0, "dirty": 143, "broken": 1}
 """Each so-many-th row is broken; 143 gives 0.7 %, a thousand in each window of 256 KiB or so."""
@@ -93,40 +95,60 @@ def check(path: Path, home: Path) -> tuple[float, int]:
     return spent, json.loads(done.stdout)["records"]["read"]
 
 
+def measure(
+    files: dict[str, Path], home: Path, *, rounds: int
+) -> dict[tuple[str, str], list[float]]:
+    """Records a second of processor time, by what is done and side, once a round."""
+    rates: dict[tuple[str, str], list[float]] = {}
+    for _ in range(rounds):
+        for side, path in files.items():
+            one = [sys.executable, __file__, "--one", str(path)]
+            told = subprocess.run(one, capture_output=True, check=True).stdout
+            for what, (spent, records) in (
+                ("read", json.loads(told)),
+                ("check", check(path, home)),
+            ):
+                rates.setdefault((what, side), []).append(records / spent)
+    return rates
+
+
 def main() -> None:
-    """Measure and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--megabytes", type=int, default=60)
+    """Measure, print and write down."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--megabytes", type=int, default=60, help="of each file")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="one round of 6 MB, nothing written")
     parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:
         print(json.dumps(read(given.one)))
         return
+    size, rounds = (6, 1) if given.quick else (given.megabytes, given.rounds)
+    lines = ["# Broken rows", "", described(sys.argv, of=("polars", "numpy")), ""]
+    lines += ["Records a second of processor time, medians, with the lowest and the highest.", ""]
+    lines += [
+        "| what | file | records | records/s | from | to | of clean |",
+        "|---|---|---|---|---|---|---|",
+    ]
     with tempfile.TemporaryDirectory() as place:
         home = Path(place)
         files = {side: home / f"{side}.csv" for side in SHARES}
-        for side, path in files.items():
-            rows = write(path, size=given.megabytes * 1_000_000, every=SHARES[side])
-            print(f"{side}: {rows:,} rows, {path.stat().st_size / 1e6:.0f} MB")
-        measured: dict[tuple[str, str], list[float]] = {}
-        for _ in range(given.rounds):
-            for side, path in files.items():
-                one = [sys.executable, __file__, "--one", str(path)]
-                told = subprocess.run(one, capture_output=True, check=True).stdout
-                for what, (spent, records) in (
-                    ("read", json.loads(told)),
-                    ("check", check(path, home)),
-                ):
-                    measured.setdefault((what, side), []).append(records / spent)
-    print(f"\nrecords a second of processor time, median of {given.rounds} (lowest to highest)")
-    for (what, side), rates in measured.items():
-        clean = statistics.median(measured[what, "clean"])
-        median = statistics.median(rates)
-        print(
-            f"{what:6}{side:8}{median:>12,.0f}  ({min(rates):,.0f} to {max(rates):,.0f})"
-            f"  {median / clean:.2f} of clean"
-        )
+        counts = {
+            side: write(path, size=size * 1_000_000, every=SHARES[side])
+            for side, path in files.items()
+        }
+        rates = measure(files, home, rounds=rounds)
+    for what, side in itertools.product(("read", "check"), SHARES):
+        found = rates[what, side]
+        median, clean = statistics.median(found), statistics.median(rates[what, "clean"])
+        cells = [what, side, f"{counts[side]:,}", f"{median:,.0f}", f"{min(found):,.0f}"]
+        cells += [f"{max(found):,.0f}", f"{median / clean:.2f}"]
+        lines.append(f"| {' | '.join(cells)} |")
+    text = "\n".join(lines) + "\n"
+    print(text)
+    if not given.quick:
+        RESULTS.parent.mkdir(exist_ok=True)
+        RESULTS.write_text(text)
 
 
 if __name__ == "__main__":

@@ -17,9 +17,9 @@ def pinned() -> tuple[set[int], set[int]]:
     return {cores[0]}, {cores[-1]}
 
 
-def described(command: Sequence[str]) -> str:
-    """One paragraph on machine, versions and command."""
-    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+def described(command: Sequence[str], *, of: Sequence[str] = PACKAGES) -> str:
+    """One paragraph on machine, versions (of these packages) and command."""
+    packages = ", ".join(f"{name} {version(name)}" for name in of)
     program = f"python benchmarks/{Path(command[0]).name}"
     return (
         f"`{shlex.join([*program.split(), *command[1:]])}`, {datetime.now(UTC):%Y-%m-%d}; "

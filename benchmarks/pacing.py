@@ -61,6 +61,19 @@ def beyond(stamps: Sequence[float], rate: float) -> int:
     return sum(count > rate for count in counts(stamps))
 
 
+def peaks(stamps: Sequence[float], seconds: float) -> tuple[list[float], list[int]]:
+    """Moments, and the highest count since the moment before: a line that hides no peak."""
+    highest: dict[int, int] = {}
+    for stamp, count in zip(stamps, counts(stamps), strict=True):
+        step = int(stamp / _STEP_S)
+        highest[step] = max(highest.get(step, 0), count)
+    steps = [step for step in sorted(highest) if step * _STEP_S < seconds]
+    return [step * _STEP_S for step in steps], [highest[step] for step in steps]
+
+
+_STEP_S = 0.2
+
+
 @contextlib.contextmanager
 def reading(directory: Path) -> Iterator[None]:
     """Have a file read and validated over and over meanwhile."""
@@ -130,10 +143,10 @@ def picture(found: Sequence[Paced]) -> Figure:
     axes = figure.subplots(len(rates), len(loads), squeeze=False, sharex=True, sharey="row")
     for one in found:
         axis = axes[rates.index(one.rate)][loads.index(one.busy)]
-        axis.step(one.arrived, counts(one.arrived), where="post", lw=1.6, color="#e69f00")
-        axis.step(one.sent, counts(one.sent), where="post", lw=0.8, color="#0072b2")
+        axis.step(*peaks(one.arrived, one.seconds), where="post", lw=1.6, color="#e69f00")
+        axis.step(*peaks(one.sent, one.seconds), where="post", lw=0.8, color="#0072b2")
         axis.axhline(one.rate, lw=0.8, ls="--", color="#444444")
-        axis.set_ylim(0, one.rate * 1.15)
+        axis.set_ylim(0, max(one.rate * 1.15, one.rate + 2))
         axis.set_xlim(0, one.seconds)
         beside = "beside reading and validating" if one.busy else "by itself"
         axis.set_title(f"{one.rate:,g} calls/s, {beside}: {one.used:.1%} used", fontsize=10)

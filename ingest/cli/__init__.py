@@ -23,6 +23,7 @@ from ingest.cli.options import (
     PLACES,
     PLAN,
     READING,
+    RENDERING,
     RETURN,
     RULES,
     SENDING,
@@ -90,6 +91,23 @@ def retry(context: click.Context, /, **typed: Any) -> None:
     config = _config(context, typed, sends=True, reads=False)
     summary = retried(config, typed["rejects"], typed["doubt"], typed)
     _conclude(summary, typed, sends=True)
+
+
+@group.command(epilog="Example: ingest report 20260102-030405-6a7b --mask")
+@together(RENDERING, CONFIG, PLACES, JSON)
+@click.pass_context
+def report(context: click.Context, /, **typed: Any) -> None:
+    """Render the reports of RUN again.
+
+    They show its loads as they are at this moment. With --mask they go to RUN-masked, and can be
+    given to others; a masked report cannot be sent back with retry.
+    """
+    from ingest.cli.render import as_json, rendered  # noqa: PLC0415 - see the module's docstring
+    from ingest.pipeline.rendering import report_command  # noqa: PLC0415 - likewise
+
+    config = _config(context, typed, sends=False, reads=False)
+    summary = report_command(config, typed["run"], mask=typed["mask"], delivered=typed["delivered"])
+    click.echo(as_json(summary) if typed["as_json"] else rendered(summary))
 
 
 @group.command()

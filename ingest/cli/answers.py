@@ -4,25 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ingest.core.figures import counted
+from ingest.core.mending import OUTCOMES
 
 _MOST = 8
-_WORDS = {
-    "delivered": "delivered",
-    "refused": "refused by the API",
-    "not_sent": "mended, not sent yet: give the same command again",
-    "still_rejected": "mended, and rejected again",
-    "unchanged": "not mended",
-    "spoiled": "left alone: changed by a spreadsheet, as it seems",
-    "edited_elsewhere": "left alone: changed where no code points",
-    "twice": "left alone: the same reject twice, with different values",
-    "in_doubt": "left alone: an earlier mending may have arrived",
-    "already_delivered": "delivered before",
-    "held": "held until you decide",
-    "not_rejected": "not among the rejects",
-    "not_kept": "too large to be kept: mend the source",
-    "unreadable": "without a sound _reject_id",
-    "not_looked_at": "not looked at",
-}
 
 
 def returned_lines(told: Mapping[str, Any] | None) -> list[str]:
@@ -32,7 +16,7 @@ def returned_lines(told: Mapping[str, Any] | None) -> list[str]:
     outcomes: Mapping[str, int] = told["outcomes"]
     lines = [f"{counted(told['rows'], 'row')} came back in {told['file']}:"]
     width = max((len(f"{count:,}") for count in outcomes.values()), default=1)
-    for name, words in _WORDS.items():
+    for name, words in OUTCOMES.items():
         if count := outcomes.get(name, 0):
             places = told["row_numbers"][name]
             lines.append(f"  {count:>{width},}  {words}{_rows(name, places, count)}")

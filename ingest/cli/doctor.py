@@ -44,7 +44,7 @@ def examine(context: click.Context, typed: Mapping[str, Any]) -> dict[str, Any]:
 def _settings(
     context: click.Context, typed: Mapping[str, Any], found: Effective
 ) -> dict[str, dict[str, Any]]:
-    values = {name: getattr(found.settings, name, typed.get(name)) for name in typed}
+    values = {name: getattr(found.settings, name, found.values.get(name)) for name in typed}
     flags = {str(one.name): one.opts[0] for one in context.command.params if one.opts}
     return {
         flags[name].removeprefix("--").replace("-", "_"): {

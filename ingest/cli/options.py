@@ -251,6 +251,20 @@ PLAN = (
     ),
 )
 
+RENDERING = (
+    click.argument("run"),
+    _option(
+        "--mask",
+        is_flag=True,
+        help="Make values unreadable, for whom they are no business; ids and codes stay.",
+    ),
+    _option(
+        "--delivered",
+        is_flag=True,
+        help="List what was delivered, too, with line and event_uuid; the source is needed.",
+    ),
+)
+
 STATE = (
     _option(
         "--state",

@@ -85,3 +85,10 @@ def _sources(summary: Mapping[str, Any]) -> list[str]:
 def _reports(summary: Mapping[str, Any]) -> list[str]:
     directory = summary["reports"]["directory"]
     return [f"reports: {directory}"] if directory else []
+
+
+def rendered(summary: Mapping[str, Any]) -> str:
+    """Name the reports of a run that were rendered again."""
+    paths = [summary["reports"]["html"]]
+    paths += [path for source in summary["sources"] for path in source["reports"].values() if path]
+    return "\n".join(paths)

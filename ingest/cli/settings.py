@@ -25,10 +25,13 @@ class Effective:
     Args:
         settings: For `resolve`.
         origins: By setting: `flag`, `environment`, the configuration file, or `default`.
+        values: By setting, those that belong to sources among them; a source of a job may have its
+            own.
     """
 
     settings: Settings
     origins: Mapping[str, str]
+    values: Mapping[str, Any]
 
 
 def effective(context: click.Context, typed: Mapping[str, Any], *, reads: bool = True) -> Effective:
@@ -58,7 +61,7 @@ def effective(context: click.Context, typed: Mapping[str, Any], *, reads: bool =
     settings = Settings(
         **rest, json=bool(typed.get("as_json")), inputs=inputs, rules=dict(config.rules)
     )
-    return Effective(settings, origins)
+    return Effective(settings, origins, values)
 
 
 def _config(typed: Mapping[str, Any]) -> ConfigFile:

@@ -194,6 +194,7 @@ class Causes:
         first_offset: Where its records begin.
         size: Bytes of the source.
         suggest: Gives a mended value for a reject.
+        mask: Makes values unreadable; None: they are shown.
     """
 
     def __init__(
@@ -204,12 +205,14 @@ class Causes:
         first_offset: int,
         size: int,
         suggest: Callable[[Reject], str],
+        mask: Callable[[str], str] | None = None,
     ) -> None:
         self._places = {name: place for place, name in enumerate(header)}
         self._event = [self._places[name] for name in event_columns if name in self._places]
         self._first = first_offset
         self._span = max(size - first_offset, 1)
         self._suggest = suggest
+        self._mask = mask
         self._found: dict[str, _Found] = {}
         self._events = _Tally()
         self._looks: dict[tuple[str, str], tuple[str, ...]] = {}
@@ -225,7 +228,7 @@ class Causes:
     @property
     def events(self) -> dict[str, int]:
         """Rejects by the event that they name; under the empty name those that name none."""
-        return dict(self._events.top())
+        return {} if self._mask else dict(self._events.top())
 
     def add(self, reject: Reject) -> None:
         """Take in one reject; they come in the order of their records."""
@@ -245,7 +248,7 @@ class Causes:
             read: Records of the source that were read.
         """
         ranked = sorted(self._found.items(), key=lambda item: (-item[1].stretch.records, item[0]))
-        return [_cause(code, found, read) for code, found in ranked]
+        return [_cause(code, found, read, self._mask or str) for code, found in ranked]
 
     # -- one reject ------------------------------------------------------------------------
 
@@ -261,7 +264,8 @@ class Causes:
         if found is None:
             first = mine[0]
             stretch = _Stretch(reject, reject)
-            found = self._found[code] = _Found(first.message, first.hint, stretch, [0] * BINS)
+            message = "" if self._mask else first.message
+            found = self._found[code] = _Found(message, first.hint, stretch, [0] * BINS)
         found.stretch.add(reject)
         found.places[place] += 1
         if event:
@@ -303,12 +307,11 @@ class Causes:
             group = found.groups[look] = _Group(_Stretch(reject, reject))
         group.add(reject, value)
 
-    @staticmethod
-    def _count_raw(found: _Found, mine: Sequence[Violation], raw: bytes) -> None:
+    def _count_raw(self, found: _Found, mine: Sequence[Violation], raw: bytes) -> None:
         width = _CELLS.search(mine[0].message)
         if width:
             found.widths.add(width[1])
-        if mine[0].code == "utf8_invalid":
+        if mine[0].code == "utf8_invalid" and not self._mask:
             for letters in _LATIN.findall(raw.decode("cp1252", "replace"))[:8]:
                 found.letters.add(letters)
 
@@ -332,10 +335,10 @@ class Causes:
                 record=reject.record,
                 line=reject.line,
                 column=column,
-                value=None if value is None else shown,
+                value=None if value is None else (self._mask or str)(shown),
                 cut=max(len(value or "") - _MOST_SHOWN, 0),
-                suggested=self._suggest(reject)[:_MOST_SHOWN],
-                message="" if message == found.message else message,
+                suggested="" if self._mask else self._suggest(reject)[:_MOST_SHOWN],
+                message="" if self._mask or message == found.message else message,
             )
         )
 
@@ -343,9 +346,9 @@ class Causes:
 # -- sentences -------------------------------------------------------------------------------
 
 
-def _cause(code: str, found: _Found, read: int) -> Cause:
+def _cause(code: str, found: _Found, read: int, shown: Callable[[str], str]) -> Cause:
     stretch = found.stretch
-    remarks, fix = _remarks(code, found, read) if stretch.records >= _FEW else ([], "")
+    remarks, fix = _remarks(code, found, read, shown) if stretch.records >= _FEW else ([], "")
     samples = [*found.samples, *found.alike]
     return Cause(
         code=code,
@@ -362,15 +365,17 @@ def _cause(code: str, found: _Found, read: int) -> Cause:
     )
 
 
-def _remarks(code: str, found: _Found, read: int) -> tuple[list[str], str]:
+def _remarks(
+    code: str, found: _Found, read: int, shown: Callable[[str], str]
+) -> tuple[list[str], str]:
     """What the records of a code have in common, and what would mend them all."""
-    groups = list(_by_look(code, found, read))
+    groups = list(_by_look(code, found, read, shown))
     shape, fix = _shape(code, found)
     one = len(found.groups) == 1
-    fix = fix or (_fix(code, found) if one else "")
+    fix = fix or (_fix(code, found) if one and shown is str else "")
     # The place of the only group is that of the code.
     where = [] if groups and not one else list(_where(found.stretch, read))
-    return [*shape, *groups, *_by_event(found), *where], fix
+    return [*shape, *groups, *_by_event(found, shown), *where], fix
 
 
 def _shape(code: str, found: _Found) -> tuple[list[str], str]:
@@ -392,25 +397,27 @@ def _shape(code: str, found: _Found) -> tuple[list[str], str]:
     return [], ""
 
 
-def _by_look(code: str, found: _Found, read: int) -> Iterator[str]:
+def _by_look(code: str, found: _Found, read: int, shown: Callable[[str], str]) -> Iterator[str]:
     """What groups of values look like, the largest first, and where each lies."""
     ranked = sorted(found.groups.items(), key=lambda item: -item[1].stretch.records)
     for look, group in ranked[:_SHOWN_GROUPS]:
         count = group.stretch.records
-        said = _said_of(code, look, group)
+        said = _said_of(code, look, group, shown)
         if said and count >= max(_FEW, found.values * _GROUP):
             where = "" if len(ranked) == 1 else " ".join(("", *_where(group.stretch, read)))
             yield f"{_share(count, found.values)} {said}.{where}"
 
 
-def _said_of(code: str, look: tuple[str, ...], group: _Group) -> str:
+def _said_of(code: str, look: tuple[str, ...], group: _Group, shown: Callable[[str], str]) -> str:
     if group.only:
-        return f"hold “{group.only}”"
+        return f"hold “{shown(group.only)}”"
     texts = [text for text in look if text != _EMPTY or not code.endswith("_missing")]
     return " and ".join(text.replace("{", "").replace("}", "") for text in texts[:2])
 
 
 def _fix(code: str, found: _Found) -> str:
+    if not found.groups:
+        return ""
     (group,) = found.groups.values()
     if "placeholder" in code and group.only:
         return f"If it stands for nothing: --null '{group.only}'."
@@ -429,11 +436,11 @@ def _most(tally: _Tally, whole: int) -> tuple[str, int] | None:
     return (name, count) if count >= whole * _MOSTLY else None
 
 
-def _by_event(found: _Found) -> Iterator[str]:
+def _by_event(found: _Found, shown: Callable[[str], str]) -> Iterator[str]:
     one = _most(found.events, found.stretch.records)
     texts = {text for group in found.groups.values() for text in group.texts}
     if one is not None and one[0] not in texts:
-        yield f"{_share(one[1], found.stretch.records)} are “{one[0]}” events."
+        yield f"{_share(one[1], found.stretch.records)} are “{shown(one[0])}” events."
 
 
 def _where(stretch: _Stretch, read: int) -> Iterator[str]:

@@ -31,6 +31,25 @@ from typing import Final
 from ingest.core.guard import guard, is_formula_like, unguard
 from ingest.core.model import Violation
 
+OUTCOMES: Final[Mapping[str, str]] = {
+    "delivered": "delivered",
+    "refused": "refused by the API",
+    "not_sent": "mended, not sent yet: give the same command again",
+    "still_rejected": "mended, and rejected again",
+    "unchanged": "not mended",
+    "spoiled": "left alone: changed by a spreadsheet, as it seems",
+    "edited_elsewhere": "left alone: changed where no code points",
+    "twice": "left alone: the same reject twice, with different values",
+    "in_doubt": "left alone: an earlier mending may have arrived",
+    "already_delivered": "delivered before",
+    "held": "held until you decide",
+    "not_rejected": "not among the rejects",
+    "not_kept": "too large to be kept: mend the source",
+    "unreadable": "without a sound _reject_id",
+    "not_looked_at": "not looked at",
+}
+"""What may become of a row that came back, in words."""
+
 WHOLE_RECORD: Final = "*"
 """Among open columns: all of them."""
 

@@ -25,6 +25,7 @@ import openpyxl  # type: ignore[import-untyped] # it has no annotations
 from openpyxl.utils.exceptions import InvalidFileException  # type: ignore[import-untyped] # likewise
 
 from ingest.core.guard import printable, unguard
+from ingest.core.masking import MASKED
 from ingest.core.mending import RAW, Returned
 from ingest.core.reject_id import parse_reject_id
 from ingest.errors import UsageError
@@ -254,6 +255,8 @@ class ReturnedFile:
         self.rows += 1
         shown = printable(key, most=40)
         try:
+            if any(cell and MASKED.fullmatch(cell) for cell in line.cells.values()):
+                raise ValueError("it is masked; mend the report that is not")  # noqa: TRY301 - likewise
             if line.trouble or not key:
                 raise ValueError(line.trouble or f"there is no {ID}")  # noqa: TRY301 - one way out
             known = parse_reject_id(unguard(key))

@@ -100,6 +100,11 @@ class Terms:
     accept: frozenset[str]
     run_id: str
 
+    @property
+    def limits(self) -> Limits:
+        """Of framing."""
+        return Limits(max_record_bytes=self.max_record_bytes)
+
 
 @dataclass(frozen=True, slots=True)
 class Taken:
@@ -158,8 +163,8 @@ class Judge:
 
     def __init__(self, terms: Terms) -> None:
         self._terms = terms
-        limits = Limits(max_record_bytes=terms.max_record_bytes)
-        self._form = form_of(terms, read_at=_nothing, source_id=terms.load.source_id, limits=limits)
+        source_id = terms.load.source_id
+        self._form = form_of(terms, read_at=_nothing, source_id=source_id, limits=terms.limits)
 
     def look(self, records: Sequence[Record], offsets: Sequence[int]) -> Look:
         """Look at records in the places that they had."""

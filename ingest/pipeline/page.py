@@ -6,7 +6,7 @@ rejects, their most frequent causes, and a few samples; the files beside it hold
 
 import os
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +16,9 @@ from ingest import __version__
 from ingest.core.address import Region
 from ingest.core.causes import BINS, Cause, Causes
 from ingest.core.figures import counted, duration, size
+from ingest.core.guard import printable
 from ingest.core.load import Load, tally
+from ingest.core.mending import OUTCOMES
 from ingest.core.rules import catalogue
 from ingest.core.suggest import suggester
 from ingest.core.timeline import KINDS, Timeline
@@ -29,7 +31,8 @@ MOST_BYTES: Final = 1_000_000
 
 _SOURCES: Final = 8
 _CAUSES: Final = 12
-_TABLE: Final = 200
+_TABLE: Final = 25  # rows for each source that is shown in full
+_MOST_PATH: Final = 240
 _EVENTS: Final = 15
 _WARNINGS: Final = 40
 _NOTES: Final = 6
@@ -60,8 +63,8 @@ class Told:
     records: int
 
 
-def causes_of(load: Load) -> Causes:
-    """Give the counter for the rejects of a load."""
+def causes_of(load: Load, *, mask: Callable[[str], str] | None = None) -> Causes:
+    """Give the counter for the rejects of a load; with `mask`, it keeps no value that is shown."""
     form: Any = load.form
     mapping: Any = load.config["mapping"]
     events = [
@@ -76,6 +79,7 @@ def causes_of(load: Load) -> Causes:
         first_offset=int(form["start"][0]),
         size=load.identity.size,
         suggest=suggester(header),
+        mask=mask,
     )
 
 
@@ -103,6 +107,7 @@ def page_of(
     *,
     directory: Path,
     sends: bool,
+    masked: bool = False,
 ) -> bytes:
     """Give the page of a run.
 
@@ -113,8 +118,9 @@ def page_of(
         timeline: Of its requests; None where nothing was to be sent.
         directory: Where the page is going to stand; links go from there.
         sends: Whether it was a run or a check.
+        masked: Names of events and the words of the API are left out.
     """
-    view = _View(summary, results, rejects, timeline, directory, sends=sends)
+    view = _View(summary, results, rejects, timeline, directory, sends=sends, masked=masked)
     sources, causes = _SOURCES, _CAUSES
     while True:
         page = render(view.page(sources=sources, causes=causes))
@@ -135,6 +141,7 @@ class _View:
         directory: Path,
         *,
         sends: bool,
+        masked: bool,
     ) -> None:
         self._summary = summary
         distinct = {result.load.source_id: result for result in results}
@@ -143,6 +150,7 @@ class _View:
         self._timeline = timeline
         self._directory = directory
         self._sends = sends
+        self._masked = masked
         self._counts: Mapping[str, int] = summary["records"]
         self._marks: Mapping[str, int] = summary["of_which"]
         self._texts = catalogue(load_documents(()))
@@ -154,7 +162,7 @@ class _View:
         summary = self._summary
         ranked = sorted(self._results, key=lambda result: -self._turned_away(result))
         shown = ranked[:sources]
-        events, more_events = self._events()
+        events, more_events = ([], 0) if self._masked else self._events()
         rows = self._table() if len(self._results) > 1 else []
         return {
             "title": f"{self._headline()} - ingest {summary['run_id']}",
@@ -168,9 +176,10 @@ class _View:
             "whole_label": ", ".join(f"{e['count']:,} {e['name']}" for e in self._ends()),
             "sum": self._sum(),
             "steps": self._steps(),
+            "returned": self._returned(),
             "sources": [self._source(each, causes, many=len(ranked) > 1) for each in shown],
-            "more_sources": rows[:_TABLE],
-            "left_out": max(len(rows) - _TABLE, 0),
+            "more_sources": rows[: sources * _TABLE],
+            "left_out": max(len(rows) - sources * _TABLE, 0),
             "events": events,
             "more_events": more_events,
             "most_events": max((e["passed"] + e["rejected"] for e in events), default=1) or 1,
@@ -288,7 +297,12 @@ class _View:
 
     def _steps_of_rejects(self) -> Iterator[dict[str, Any]]:
         worst = max(self._results, key=self._turned_away, default=None)
-        if worst is None or not self._turned_away(worst) or not worst.reports.get("rejects_xlsx"):
+        if (
+            self._masked
+            or worst is None
+            or not self._turned_away(worst)
+            or not worst.reports.get("rejects_xlsx")
+        ):
             return
         book = str(worst.reports["rejects_xlsx"])
         lists = [self._relative(book), self._relative(str(worst.reports["rejects_csv"]))]
@@ -342,6 +356,13 @@ class _View:
             return flags
         return f"{flags} --region {region}" if region else f"{flags} --url {destination.origin}"
 
+    def _returned(self) -> list[tuple[str, int]]:
+        """What became of the rows of a report that came back."""
+        told: Mapping[str, Any] | None = self._summary.get("retry")
+        if told is None:
+            return []
+        return [(OUTCOMES.get(name, name), count) for name, count in told["outcomes"].items()]
+
     # -- one source ------------------------------------------------------------------------
 
     def _turned_away(self, result: SourceResult) -> int:
@@ -393,7 +414,7 @@ class _View:
             span += f"; in {', '.join(cause.columns[:6])}"
         return {
             "code": cause.code,
-            "message": known.message if known else cause.message,
+            "message": known.message if known else cause.message or "A rule of your schema.",
             "hint": known.hint if known else cause.hint,
             "records": cause.records,
             "tone": "refused" if known and known.stage == "api" else "rejected",
@@ -416,7 +437,13 @@ class _View:
             counts = result.counts
             pairs = [(n if n != "unsent" else "not sent", getattr(counts, n)) for n in names]
             note = result.skipped or ("" if result.complete else "not complete")
-            rows.append({"name": result.load.path, "counts": pairs, "note": note})
+            rows.append(
+                {
+                    "name": printable(result.load.path, most=_MOST_PATH),
+                    "counts": pairs,
+                    "note": note,
+                }
+            )
         return rows
 
     # -- events, times, warnings -----------------------------------------------------------
@@ -487,11 +514,18 @@ class _View:
             "key": key,
             "pauses": [
                 f"{_clock(pause.at)}: {duration(pause.seconds)}"
-                + (f", after: {pause.note}" if pause.note and pause.note != "accepted" else "")
+                + (f", after: {pause.note}" if self._telling(pause.note) else "")
                 for pause in line.pauses
             ],
-            "notes": [f"{count:,} times: {note}" for note, count in line.notes[:_NOTES] if note],
+            "notes": [
+                f"{count:,} times: {note}"
+                for note, count in line.notes[:_NOTES]
+                if note and not self._masked
+            ],
         }
+
+    def _telling(self, note: str) -> bool:
+        return bool(note) and note != "accepted" and not self._masked
 
     # -- about -----------------------------------------------------------------------------
 

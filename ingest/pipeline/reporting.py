@@ -25,6 +25,7 @@ def write_source_reports(
     run_id: str,
     partial: bool,
     watch: Callable[[Iterable[Reject]], Iterable[Reject]],
+    mask: Callable[[Reject], Reject] | None = None,
 ) -> dict[str, str | None]:
     """Write the reports of one source and give their paths by kind.
 
@@ -39,19 +40,25 @@ def write_source_reports(
         run_id: The run that renders.
         partial: The run stopped before its end.
         watch: Is given the rejects as they go by, and gives them on.
+        mask: Makes the values of a reject unreadable; None: they are shown.
     """
     directory = report_directory(root, run_id, f"{number:02d}-{safe_stem(load.path)}")
     header = _texts(load.form["columns"])
+
+    def rejects() -> Iterable[Reject]:
+        found = watch(rejects_of(load, states, segments=segments, refused=refused))
+        return found if mask is None else map(mask, found)
+
     paths = write_reports(
         directory,
         header=header,
         dialect=_dialect(load.form["dialect"]),
         source_name=load.path,
         run_id=run_id,
-        rejects=lambda: watch(rejects_of(load, states, segments=segments, refused=refused)),
+        rejects=rejects,
         doubts=lambda: doubts_of(states, doubtful),
         partial=partial,
-        suggest=suggester(header),
+        suggest=None if mask else suggester(header),
     )
     return {
         "rejects_csv": str(paths.rejects_csv),

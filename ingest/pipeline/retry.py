@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from itertools import product
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -33,7 +34,6 @@ from ingest.core.model import Dialect, Position, Violation
 from ingest.core.reject_id import parse_reject_id, reject_id
 from ingest.core.rules import digest
 from ingest.edges.attempts import AttemptLog
-from ingest.edges.framing import Limits
 from ingest.edges.report import listed, report_directory, sweep, write_table
 from ingest.edges.returned import ReturnedFile
 from ingest.edges.source import LocalFile, ProvenReader
@@ -61,8 +61,10 @@ from ingest.pipeline.run import (
     _report,
     _result,
     _Run,
-    _terms,
     _Wire,
+)
+from ingest.pipeline.run import (
+    _terms as _sending_terms,
 )
 from ingest.pipeline.sources import Opened, RuleBook, RuleBooks, hold_load
 from ingest.pipeline.stop import Stop
@@ -101,7 +103,7 @@ def retry_command(
     """
     with ExitStack() as stack:
         file = stack.enter_context(ReturnedFile(path))
-        store = stack.enter_context(_store(config))
+        store = stack.enter_context(opened_store(config))
         loads = _loads_of(file, store, config)
         run = _start(config, stack, as_json=as_json)
         _vouch(run, store)
@@ -119,7 +121,7 @@ def settle_command(config: RunConfig, run_id: str, wish: Wish, *, as_json: bool)
         IngestError: Nothing was changed: the run is not known, or the ledger cannot be used.
     """
     with ExitStack() as stack:
-        store = stack.enter_context(_store(config))
+        store = stack.enter_context(opened_store(config))
         loads = _held_loads(store, run_id, config)
         run = _start(config, stack, as_json=as_json)
         if wish == "send":
@@ -142,7 +144,12 @@ def _vouch(run: _Run, store: Store) -> None:
         store.vouch(config.destination, config.key, rekey=config.rekey)
 
 
-def _store(config: RunConfig) -> Store:
+def opened_store(config: RunConfig) -> Store:
+    """Open the ledger.
+
+    Raises:
+        UsageError: There is none.
+    """
     if not (config.state / LEDGER).exists():
         raise UsageError(
             f"nothing was sent yet: there is no ledger in {config.state}",
@@ -240,17 +247,22 @@ async def _retry_one(returned: _Return, store: Store, load: Load, number: int, w
     run, stop = returned.run, returned.stop
     with hold_load(run.config, load, holder=run.holder):
         load = _fresh(store, load)
-        book = _book(run.config, load)
+        terms = _terms(run, store, load, accept=returned.accept)
         states = store.chunks(load)
         run.took_up(load, states)
         load = store.claim(replace(load, run_id=run.run_id))
-        terms = _terms_of(run, store, load, book, returned.accept)
+        terms = replace(terms, load=load)
+        sweep(terms.segments)
         try:
             records = await asyncio.to_thread(_take_back, returned, store, terms, states)
             await _send(run, store, terms, records, wire=wire, stop=stop)
         finally:
             _tell_ends(returned, store, load)
             run.results.append(_report(run, store, load, number, stop))
+
+
+def _terms(run: _Run, store: Store, load: Load, *, accept: frozenset[str] = frozenset()) -> Terms:
+    return terms_of(run.config, store, load, now=run.started, run_id=run.run_id, accept=accept)
 
 
 def _fresh(store: Store, load: Load) -> Load:
@@ -280,9 +292,21 @@ def _book(config: RunConfig, load: Load) -> RuleBook:
     )
 
 
-def _terms_of(
-    run: _Run, store: Store, load: Load, book: RuleBook, accept: frozenset[str] = frozenset()
+def terms_of(
+    config: RunConfig,
+    store: Store,
+    load: Load,
+    *,
+    now: datetime,
+    run_id: str,
+    accept: frozenset[str] = frozenset(),
 ) -> Terms:
+    """Give what the records of a load are judged and sent by, from what is recorded of it.
+
+    Raises:
+        UsageError: A column of `accept` is not there.
+        MismatchError: The flags of today make other rules.
+    """
     form: Any = load.form
     mapping: Any = load.config["mapping"]
     columns = tuple(form["columns"])
@@ -293,20 +317,18 @@ def _terms_of(
             hint=f"its columns: {printable(', '.join(columns), most=300)}",
             code="unknown_column",
         )
-    segments = store.segments(load)
-    sweep(segments)
     return Terms(
         load=load,
         columns=columns,
         dialect=Dialect(**form["dialect"]),
         max_record_bytes=form["max_record_bytes"],
         mapping=_mapping(form, mapping),
-        book=book,
-        segments=segments,
-        room=MAX_BYTES - run.config.endpoint.wrapper.overhead,
-        now=run.started,
+        book=_book(config, load),
+        segments=store.segments(load),
+        room=MAX_BYTES - config.endpoint.wrapper.overhead,
+        now=now,
         accept=accept,
-        run_id=run.run_id,
+        run_id=run_id,
     )
 
 
@@ -414,7 +436,7 @@ async def _deliver(
                 log=lambda attempts: log.append({"run": run.run_id, **one} for one in attempts),
             )
             delivery = Delivery(
-                _terms(run, book),
+                _sending_terms(run, book),
                 connect=connect,
                 pacer=limit,
                 recorder=recorder,
@@ -469,9 +491,9 @@ async def _settle_one(
         if not any(state.progress.held for state in states):
             run.results.append(_result(store, load, skipped="nothing is held"))
             return
-        book = _book(run.config, load)
+        terms = _terms(run, store, load)
         load = store.claim(replace(load, run_id=run.run_id))
-        terms = _terms_of(run, store, load, book)
+        terms = replace(terms, load=load)
         try:
             if wish == "send":
                 await _send_held(run, store, terms, states, wire=wire, stop=stop)
@@ -594,7 +616,7 @@ def _prepared(terms: Terms, opened: Opened, states: Sequence[ChunkState]) -> Ite
         segments=terms.segments,
         room=terms.room,
         now=terms.now,
-        limits=Limits(max_record_bytes=terms.max_record_bytes),
+        limits=terms.limits,
     )
     preparer = Preparer(work)
     for state in states:

@@ -1,12 +1,12 @@
 """The result of a run, recounted from the ledger: what `--json` prints and `summary.json` holds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ingest import __version__
 from ingest.core.ledger import Counts
-from ingest.core.load import ChunkState, Load, tally, total
+from ingest.core.load import ChunkState, Load, Note, tally, total
 from ingest.errors import BugError, IngestError
 
 FORMAT = 1
@@ -114,6 +114,11 @@ class SourceResult:
             "last_time": last,
             "reports": dict(self.reports),
         }
+
+
+def refusals_of(notes: Iterable[Note]) -> dict[str, int]:
+    """Count notes of refused records by code."""
+    return tally({str(note.body["code"]): 1} for note in notes)
 
 
 def exit_code_of(

@@ -20,7 +20,14 @@ from typing import Any
 import pytest
 
 from tests.support import plain_rules
-from tests.support.recount import ERRORS, File, Lines, assert_recounted, assert_refused
+from tests.support.recount import (
+    ERRORS,
+    File,
+    Lines,
+    assert_recounted,
+    assert_refused,
+    measured,
+)
 from tests.support.workdir import Done, Server, Workdir
 
 HEADER = b"event,customer_id,note\n"
@@ -507,27 +514,6 @@ def test_two_delimiters_that_fit_I17(work: Workdir, server: Server) -> None:  # 
 
 
 # -- size ------------------------------------------------------------------------------------
-
-PEAK = """
-import atexit, os, sys
-def peak():
-    with open("/proc/self/status") as status, open(os.environ["PEAK_FILE"], "w") as out:
-        out.write(next(line for line in status if line.startswith("VmHWM")).split()[1])
-atexit.register(peak)
-from ingest.__main__ import main
-main()
-"""
-
-
-def measured(work: Workdir, *arguments: str | Path) -> tuple[Done, int]:
-    """Run the command and give its peak of resident memory, in MiB, as the kernel counts it."""
-    place = work.root / "peak"
-    done = work.json(
-        *arguments,
-        command=[sys.executable, "-P", "-c", PEAK],
-        env=work.env(PEAK_FILE=str(place)),
-    )
-    return done, int(place.read_text()) >> 10
 
 
 def checked_size(variable: str, default: int) -> int:

@@ -4,7 +4,7 @@ import csv
 import io
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ingest.core.model import Position
@@ -52,12 +52,17 @@ def test_agrees_on_hostile_files(seed):
     st.lists(
         st.tuples(*[st.text(st.characters(exclude_categories=["Cs"]), max_size=6)] * 3), max_size=12
     ),
-    st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL]),
-    st.sampled_from(["\n", "\r\n"]),
+    st.sampled_from(
+        # Where lines end with LF, the module (to Python 3.12) leaves a CR bare: it may be half of
+        # a CRLF then.
+        [(csv.QUOTE_ALL, "\n"), (csv.QUOTE_ALL, "\r\n"), (csv.QUOTE_MINIMAL, "\r\n")]
+    ),
     SIZES,
 )
-def test_what_was_written_is_read(rows, quoting, end, chunk):
+@example([("", "", "\r")], (csv.QUOTE_MINIMAL, "\r\n"), 1)
+def test_what_was_written_is_read(rows, written, chunk):
     """A file by the csv module of Python comes back cell for cell."""
+    quoting, end = written
     out = io.StringIO(newline="")
     csv.writer(out, quoting=quoting, lineterminator=end).writerows(rows)
     case = Case(out.getvalue().encode(), Rules(columns=3), Limits(chunk_bytes=chunk))

@@ -7,7 +7,7 @@ seed of the file that differs; `--seed S --cases 1` reads that file again.
 import random
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ingest.core.model import Dialect, Position
 from ingest.edges.framing import Frame, Limits, ReadAt, frames, read_header, sniff
@@ -123,7 +123,7 @@ def _cell(rng: random.Random, rules: Rules, *, wrong: float, quoted: float) -> b
 
 _NAMES = [
     b"event", b"Event", b"customer_id", b"a", b"b", b"c", b"x y", b"", b" ", b"\t", b"na\xc3\xafve",
-    b"stra\xc3\x9fe", b"STRASSE", b"time:start", b"a;b", b"a|b", b"\xe2\x80\x83", b"1", b"\xff",
+    b"stra\xc3\x9fe", b"STRASSE", b"stra\xc3\x9fe", b"STRASSE", b"time:start", b"a;b", b"a|b", b"\xe2\x80\x83", b"1", b"\xff",
 ]  # fmt: skip
 
 
@@ -143,7 +143,7 @@ def make_header_case(seed: int) -> HeaderCase:
     rng = random.Random(f"header {seed}")
     rules = Rules(
         columns=rng.choice([1, 2, 2, 3, 5, rng.randint(1, 200)]),
-        separator=rng.choice(",,;\t|:"),
+        separator=rng.choice(",,;;\t|:^~"),
         quote=rng.choice('""""\'') if rng.random() < 0.95 else "",
         newline=rng.choice("\n\r"),
         encoding=rng.choice(["utf-8", "utf-8", "utf-8", "cp1252"]),
@@ -156,6 +156,8 @@ def make_header_case(seed: int) -> HeaderCase:
     some = frozenset(rng.choices(range(1, rules.columns + 2), k=rng.choice([0, 0, 0, 1, 2])))
     typed = rng.random() < 0.3
     names = tuple(f"c{n}" for n in range(rules.columns)) if typed else ()
+    if rng.random() < 0.3:
+        rules = replace(rules, separator=rng.choice(",;"))  # not the one that it is written with
     return HeaderCase(data, rules, names, some, rng.random() < 0.3)
 
 

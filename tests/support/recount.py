@@ -5,6 +5,7 @@ rules (`plain_rules`), and ids are calculated by hand (`workdir`): nothing here 
 """
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from typing import Any
 from tests.support import plain_rules
 from tests.support.rfc4180 import Rules, read
 from tests.support.workdir import (
+    TIMEOUT_S,
     Done,
     Reports,
     Server,
@@ -226,3 +228,34 @@ def assert_refused(work: Workdir, done: Done, code: str, *words: str, server: Se
     assert Counter(done.summary["records"].values()) == {0: 5}
     assert server.requests() == 0
     assert server.bodies() == {}
+
+
+# -- memory ----------------------------------------------------------------------------------
+
+_PEAK = """
+import atexit, os, sys
+def peak():
+    with open("/proc/self/status") as status, open(os.environ["PEAK_FILE"], "w") as out:
+        out.write(next(line for line in status if line.startswith("VmHWM")).split()[1])
+atexit.register(peak)
+from ingest.__main__ import main
+main()
+"""
+
+
+def measured(
+    work: Workdir, *arguments: str | Path, timeout_s: float = TIMEOUT_S
+) -> tuple[Done, int]:
+    """Run the command in a new interpreter and give its peak of resident memory, in MiB.
+
+    The kernel's count of a process of its own: what `getrusage` tells of a child has the memory of
+    its parent in it.
+    """
+    place = work.root / "peak"
+    done = work.json(
+        *arguments,
+        command=[sys.executable, "-P", "-c", _PEAK],
+        env=work.env(PEAK_FILE=str(place)),
+        timeout_s=timeout_s,
+    )
+    return done, int(place.read_text()) >> 10

@@ -3,16 +3,14 @@
 import csv
 import io
 import json
-import os
-import shutil
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import openpyxl
-import pytest
 
+from tests.support.programs import program
 from tests.support.workdir import Done, Workdir
 
 Edit = Callable[[dict[str, str]], None]
@@ -97,14 +95,10 @@ def rejects(work: Workdir, done: Done, kind: str = "rejects_csv") -> Path:
 
 def office(work: Workdir, source: Path, *, reading: str | None, writing: str, name: str) -> Path:
     """Have LibreOffice open a file and save it in another form; give that."""
-    program = shutil.which("soffice")
-    if program is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("LibreOffice is not installed: apt-get install libreoffice-calc-nogui")
-        pytest.skip("LibreOffice is not installed")
+    soffice = program("soffice", package="libreoffice-calc-nogui")
     out = work.root / f"office-{name}"
     profile = (work.root.parent / "office-profile").as_uri()
-    command: list[Any] = [program, f"-env:UserInstallation={profile}", "--headless"]
+    command: list[Any] = [soffice, f"-env:UserInstallation={profile}", "--headless"]
     command += [f"--infilter={reading}"] if reading else []
     done = subprocess.run(
         [*command, "--convert-to", writing, "--outdir", out, source],

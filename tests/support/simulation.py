@@ -46,6 +46,7 @@ WALL_S = 1_700_000_000.0
 LONGEST_S = 40 * 86_400.0
 KIND_RUNS = 100
 HELD_AFTER_RUNS = 3
+OK_STATUS = 200
 LOAD = Load(
     0, Destination("o"), UUID(int=1), "", "p", Identity(1, "f", 1, b"", Stat(1, 1, 1, 1, 1, 1)),
     {}, "", {}, fence=1,
@@ -177,7 +178,7 @@ class World:
         opened: When connections were asked for, for a request each.
         stamps: When requests left.
         intended: The events with intent in the ledger.
-        failed: In how many runs the server answered each event with an error of its own.
+        failed: In how many runs an attempt with each event failed.
         books: What the ledger said after each run.
         errors: Why each run stopped early; None: it did not.
     """
@@ -221,7 +222,7 @@ class Life:
         out: Events that are under way.
         under_way: Requests that are.
         last: The first event of the last request.
-        failed: Events that the server answered with an error of its own.
+        failed: Events with an attempt that failed.
         traffic: Its counts.
         commits_left: Commits until the disk is full.
     """
@@ -256,7 +257,7 @@ class _Connection:
         world.left(life, events)
         try:
             reply = await self._out(events, fate)
-            if reply.complete and reply.status in {409, 500, 502, 503, 504}:
+            if not (reply.complete and reply.status == OK_STATUS):
                 life.failed.update(events)
             return reply
         finally:
@@ -494,9 +495,7 @@ def check(world: World) -> Books:
     _none(books.refused - nature.invalid - nature.heavy, "are refused, and nothing is wrong")
     hopeless = {event for event, runs in world.failed.items() if runs >= HELD_AFTER_RUNS}
     _none(books.held - hopeless, "are held too early")
-    _none(
-        books.held - nature.poison - _met_storm(world, hopeless), "are held, and nothing is wrong"
-    )
+    _none(books.held - nature.poison - _unlucky(world, hopeless), "are held, and nothing is wrong")
     _none(books.known_doubt ^ books.noted["doubt"], "are in doubt or noted as such, not both")
     _none(books.refused ^ books.noted["refused"], "are refused or noted as such, not both")
     _check_rate(world)
@@ -507,9 +506,10 @@ def check(world: World) -> Books:
     return books
 
 
-def _met_storm(world: World, events: set[int]) -> set[int]:
-    """A server that failed on all events, run after run, cannot be told from a poison event."""
-    return events if any(status == 500 for _, _, status in world.plan.nature.storms) else set()
+def _unlucky(world: World, events: set[int]) -> set[int]:
+    """Where there are faults, what fails run after run cannot be told from a poison event."""
+    plan = world.plan
+    return events if plan.nature.trouble or plan.nature.storms or plan.script else set()
 
 
 def _none(events: Iterable[int], what: str) -> None:
@@ -531,7 +531,7 @@ def _check_rate(world: World) -> None:
 def _check_complete(world: World, books: Books) -> None:
     nature, plan = world.plan.nature, world.plan
     everyone = frozenset(range(plan.events)) - plan.rejected
-    wrong = nature.invalid | nature.heavy | nature.poison | _met_storm(world, set(books.held))
+    wrong = nature.invalid | nature.heavy | nature.poison | _unlucky(world, set(books.held))
     _none(books.pending, "were never settled")
     _none((everyone - wrong) - books.delivered, "are good, and were not delivered")
     _none(books.delivered & (nature.invalid | nature.heavy), "are bad, and were delivered")
@@ -588,6 +588,12 @@ async def _history(world: World) -> None:
 async def _told_run(world: World, end: tuple[str, float]) -> tuple[IngestError | None, Books]:
     error = await _one_run(world, end)
     books = check(world)
+    left = books.doubt - books.known_doubt
+    if end[0] not in {"kill", "disk"}:
+        # A crash may have left some in chunks that this run did not come to.
+        before = world.books[-1] if world.books else None
+        old = before.doubt - before.known_doubt if before else frozenset[int]()
+        _none(left - old, "have intent after a run that ended in order")
     world.books.append(books)
     world.errors.append(error)
     world.tell(f"{world.loop.time():9.3f} {end}: {error!r} {_line(books, world)}")

@@ -277,14 +277,17 @@ def _unproven(
 
 def _wide(objects: Sequence[bytes], name: str, cells: Sequence[object]) -> dict[int, str]:
     """The digits of integers that orjson has read as floats, by object."""
-    found: dict[int, str] = {}
-    for row, value in enumerate(cells):
-        if type(value) is float and not -_FIRST_WIDE < value < _FIRST_WIDE:
-            level = Outline([objects[row]]).level(1)
-            text = level.value(int(level.find(name)[-1])).decode()
-            if text.removeprefix("-").isdecimal():
-                found[row] = text
-    return found
+    rows = [
+        row
+        for row, value in enumerate(cells)
+        if type(value) is float and not -_FIRST_WIDE < value < _FIRST_WIDE
+    ]
+    if not rows:
+        return {}
+    level = Outline([objects[row] for row in rows]).level(1)
+    # The last of a name counts, as with orjson.
+    texts = {rows[level.rows[at]]: level.value(at).decode() for at in level.find(name).tolist()}
+    return {row: text for row, text in texts.items() if text.removeprefix("-").isdecimal()}
 
 
 _TAGS = {

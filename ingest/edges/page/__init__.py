@@ -8,13 +8,15 @@ nothing: its own policy forbids both.
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote
 
 from jinja2 import Environment, StrictUndefined, Template
 
 from ingest.core.figures import counted, duration, size
 from ingest.core.guard import printable
+
+_MOST_TEXT: Final = 2_000  # characters; a path or a server's words may have any number
 
 
 def render(page: Mapping[str, Any]) -> bytes:
@@ -48,7 +50,7 @@ def _template() -> Template:
 
 
 def _visible(value: Any) -> Any:
-    return printable(value) if type(value) is str else value
+    return printable(value, most=_MOST_TEXT) if type(value) is str else value
 
 
 def percent(part: float, whole: float) -> str:

@@ -24,6 +24,7 @@ from ingest.cli.options import (
     PLAN,
     READING,
     RENDERING,
+    RESUME,
     RETURN,
     RULES,
     SENDING,
@@ -48,7 +49,7 @@ def group() -> None:
 @group.command(
     epilog="Example: ingest run events.csv --map customer_id=user_id --timestamp created_at"
 )
-@together(INPUTS, READING, MAPPING, RULES, DESTINATION, SENDING, PLAN, PLACES, OUTPUT)
+@together(INPUTS, RESUME, READING, MAPPING, RULES, DESTINATION, SENDING, PLAN, PLACES, OUTPUT)
 @click.pass_context
 def run(context: click.Context, /, **typed: Any) -> None:
     """Check every record of SOURCE and send the valid ones.
@@ -58,7 +59,7 @@ def run(context: click.Context, /, **typed: Any) -> None:
     """
     from ingest.pipeline.run import run_command  # noqa: PLC0415 - see the module's docstring
 
-    config = _config(context, typed, sends=True)
+    config = _config(context, typed, sends=True, reads=not typed["resume"])
     _conclude(run_command(config, as_json=typed["as_json"]), typed, sends=True)
 
 

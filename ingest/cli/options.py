@@ -55,6 +55,26 @@ MAPPING = (
         metavar="TOKEN",
         help="A cell with exactly this text is empty.",
     ),
+    _option(
+        "--flatten",
+        multiple=True,
+        metavar="NAME",
+        help="JSON lines: lift the members of object NAME to its own place.",
+    ),
+    _option(
+        "--uuid-from",
+        multiple=True,
+        metavar="COLS",
+        help="Make event_uuid from these columns, not from the place: for overlapping exports.",
+    ),
+)
+
+RESUME = (
+    click.option(
+        "--resume",
+        metavar="RUN",
+        help="Go on with the sources of RUN, with their flags of then: for standard input.",
+    ),
 )
 
 CONFIG = (

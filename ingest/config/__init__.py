@@ -20,9 +20,23 @@ from ingest.errors import UsageError
 
 SANDBOX_ORIGIN = "sandbox"
 SANDBOX_RATE = 100.0
+DEFAULT_ACCOUNT = "default"
 DEFAULT_RATE = 5.0
 """Calls a second (contract: endpoints; the rate that is advised for the bulk endpoint)."""
 _PRIVATE = stat.S_IRWXG | stat.S_IRWXO
+
+
+def flags_for(destination: Destination) -> str:
+    """Give the flags that name a destination, each with a blank before it; none for the default."""
+    own = SANDBOX_ORIGIN if destination.origin == SANDBOX_ORIGIN else DEFAULT_ACCOUNT
+    account = "" if destination.account == own else f" --account {destination.account}"
+    if destination.origin == SANDBOX_ORIGIN:
+        return f" --sandbox{account}"
+    regions = {Region(name).origin: name for name in ("us", "eu")}
+    region = regions.get(destination.origin)
+    if region == "us":
+        return account
+    return f" --region {region}{account}" if region else f" --url {destination.origin}{account}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +100,7 @@ class Settings:
     rejudge: bool = False
     growing: bool = False
     skip_bad_files: bool = False
+    resume: str | None = None
     max_rejects: str | None = None
     state: str | None = None
     report_dir: str = "ingest-reports"
@@ -119,6 +134,7 @@ class RunConfig:
         rejudge: Judge rejected and refused records again.
         growing: A last line without its end is left for the next run.
         skip_bad_files: A source that cannot be read is reported, and the others go on.
+        resume: A run whose loads are to go on, in place of sources; None without.
         allowance: How many may be rejected or refused.
         state: The ledger's directory.
         shared: What all runs of this user share: locks and the limits of accounts.
@@ -146,6 +162,7 @@ class RunConfig:
     rejudge: bool
     growing: bool
     skip_bad_files: bool
+    resume: str | None
     allowance: Allowance
     state: Path
     shared: Path
@@ -174,7 +191,7 @@ def resolve(settings: Settings, *, environ: Mapping[str, str], sends: bool) -> R
     _alone(settings)
     address = None if settings.sandbox else _address(settings)
     origin = address.origin if address else SANDBOX_ORIGIN
-    account = settings.account or (SANDBOX_ORIGIN if settings.sandbox else "default")
+    account = settings.account or (SANDBOX_ORIGIN if settings.sandbox else DEFAULT_ACCOUNT)
     endpoint = Endpoint(settings.endpoint)
     home = platformdirs.user_state_path("ingest")
     return RunConfig(
@@ -196,6 +213,7 @@ def resolve(settings: Settings, *, environ: Mapping[str, str], sends: bool) -> R
         rejudge=settings.rejudge,
         growing=settings.growing,
         skip_bad_files=settings.skip_bad_files,
+        resume=settings.resume,
         allowance=allowance_of(settings.max_rejects),
         state=Path(settings.state) if settings.state else home,
         shared=home / "shared",

@@ -12,7 +12,7 @@ from collections.abc import Mapping as ReadMapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ingest.core.mapping import TIMESTAMP, Field, Kind, Mapping, TimePlan
+from ingest.core.mapping import TIMESTAMP, Field, Kind, Mapping, TimePlan, key_words
 
 _SHOWN = 6
 
@@ -69,6 +69,7 @@ class JsonMapping:
         nulls: Texts that are taken out where they are a whole value.
         time: Format of the time that `--timestamp` names; its change is named `timestamp`.
         timezone: IANA name for times without an offset.
+        key: Paths that event_uuids are made from; without any, the place of the record.
         seen: The names found in the first records, for words only.
         unseen: Names in flags that the first records do not have, for words only.
     """
@@ -80,6 +81,7 @@ class JsonMapping:
     nulls: tuple[str, ...] = ()
     time: TimePlan | None = None
     timezone: str = "UTC"
+    key: tuple[str, ...] = ()
     seen: tuple[str, ...] = ()
     unseen: tuple[str, ...] = ()
 
@@ -112,6 +114,8 @@ class JsonMapping:
         if self.only is not None:
             content["only"] = sorted(set(self.only))
         del content["seen"], content["unseen"]
+        if not self.key:
+            del content["key"]  # as it was before there were keys
         plain: dict[str, object] = json.loads(json.dumps(content))
         return plain
 
@@ -132,6 +136,7 @@ class JsonMapping:
                 nulls=tuple(content["nulls"]),
                 time=None if time is None else TimePlan(**time),
                 timezone=content["timezone"],
+                key=tuple(content.get("key", ())),
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a mapping: {error}") from error
@@ -160,7 +165,8 @@ class JsonMapping:
         head = f"sends JSON lines {'as they are' if self.plain else 'with changes'}: "
         head += f"{known} {_plural('field', known)}, {len(attributes)} "
         head += f"{_plural('attribute', len(attributes))}{_some(attributes)} in the first records"
-        return "; ".join([head, *self._details(), self._time_words(names)])
+        words = [head, *self._details(), self._time_words(names), *key_words(self.key)]
+        return "; ".join(words)
 
     def _names(self) -> list[str]:
         moved = {change.source for change in self.changes if change.moved}

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ingest.core.json_mapping import Change, JsonMapping
 from ingest.core.lookalike import close_to
 from ingest.core.mapping import EVENT, EVENT_UUID, TIMESTAMP, Field, Kind, Mapping, TimePlan
-from ingest.core.planning import MappingFlags, check_flags, conflict, pairs, type_flag
+from ingest.core.planning import MappingFlags, check_flags, conflict, key_of, pairs, type_flag
 from ingest.core.readiness import check_ready, pasted
 from ingest.errors import UsageError
 
@@ -90,6 +90,7 @@ def plan_json(
         nulls=flags.nulls,
         time=TimePlan(flags.timestamp, flags.timestamp_format) if flags.timestamp else None,
         timezone=flags.timezone or "UTC",
+        key=key_of(flags),
         seen=seen.names,
         unseen=_unseen(flags, moves, kinds, only, seen, sample),
     )
@@ -250,7 +251,9 @@ def _unseen(
     known = {*seen.names, *seen.paths, *moves, *pairs(flags.sets, "--set", "NAME=VALUE")}
     lifted = [name for name in flags.flatten if name not in sample.names]
     named = [*moves.values(), *kinds, *only]
-    return tuple(dict.fromkeys([*lifted, *(name for name in named if name not in known)]))
+    before = {*sample.names, *sample.paths}  # a key is looked up in the line as it is
+    key = [path for path in key_of(flags) if path not in before]
+    return tuple(dict.fromkeys([*lifted, *(name for name in named if name not in known), *key]))
 
 
 def _check_zone(mapping: JsonMapping, flags: MappingFlags) -> None:

@@ -104,6 +104,7 @@ class Mapping:
         time: Given by `--timestamp`; None where a field `timestamp` is sent as it is, or none is.
         timezone: IANA name for times without an offset, of `time` and of kind `date`.
         left_out: Columns that are not sent, for the plan line.
+        key: Columns that event_uuids are made from; without any, the place of the record.
     """
 
     fields: tuple[Field, ...]
@@ -111,6 +112,7 @@ class Mapping:
     time: TimePlan | None = None
     timezone: str = "UTC"
     left_out: tuple[str, ...] = ()
+    key: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         names = [field.name for field in self.fields]
@@ -126,6 +128,8 @@ class Mapping:
         """Everything that changes what is sent, as plain JSON values that compare by `==`."""
         content = asdict(self) | {"nulls": sorted(set(self.nulls))}
         del content["left_out"]
+        if not self.key:
+            del content["key"]  # as it was before there were keys
         plain: dict[str, object] = json.loads(json.dumps(content))
         return plain
 
@@ -143,6 +147,7 @@ class Mapping:
                 nulls=tuple(content["nulls"]),
                 time=None if time is None else TimePlan(**time),
                 timezone=content["timezone"],
+                key=tuple(content.get("key", ())),
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a mapping: {error}") from error
@@ -167,7 +172,7 @@ class Mapping:
         known = len(self.fields) - len(attributes)
         head = f"sends {_count(count, 'column')}: {_count(known, 'field')}"
         head += f", {_count(len(attributes), 'attribute')}{_some(attributes)}"
-        return "; ".join([head, *self._details(), self._time_words()])
+        return "; ".join([head, *self._details(), self._time_words(), *key_words(self.key)])
 
     def _details(self) -> list[str]:
         moved = [
@@ -188,6 +193,11 @@ class Mapping:
         if any(field.name == TIMESTAMP for field in self.fields):
             return "time: " + (", ".join(self.columns_of(TIMESTAMP)) or "the constant")
         return "time: none, filed under the moment of receipt"
+
+
+def key_words(key: Sequence[str]) -> list[str]:
+    """What the plan line says of the columns of event_uuids; nothing where there are none."""
+    return [f"event_uuid from {', '.join(key)}"] if key else []
 
 
 def _field_of(content: JsonMapping[str, Any]) -> Field:

@@ -40,6 +40,7 @@ class MappingFlags:
         timezone: IANA name.
         no_timestamp: Events are to be filed under the moment of receipt.
         flatten: Objects of JSON lines whose members are lifted; tables have none.
+        uuid_from: Columns that event_uuids are made from; commas between several.
     """
 
     maps: tuple[str, ...] = ()
@@ -53,6 +54,7 @@ class MappingFlags:
     timezone: str | None = None
     no_timestamp: bool = False
     flatten: tuple[str, ...] = ()
+    uuid_from: tuple[str, ...] = ()
 
 
 def plan(
@@ -77,6 +79,11 @@ def plan(
             event, no identity, or no decision on the time. The hint has what to type.
     """
     check_flags(header, flags)
+    if flags.flatten:
+        raise conflict(
+            f"--flatten {flags.flatten[0]} is for JSON lines, and this is a table",
+            "take it away, or run the JSON lines by themselves",
+        )
     moves = _moves(header, flags)
     sets = pairs(flags.sets, "--set", "NAME=VALUE")
     kept = _kept(header, flags, moves)
@@ -88,6 +95,7 @@ def plan(
         time=TimePlan(moves[TIMESTAMP], flags.timestamp_format) if flags.timestamp else None,
         timezone=flags.timezone or "UTC",
         left_out=tuple(column for column in header if column not in kept),
+        key=tuple(_column(name, header, "--uuid-from") for name in key_of(flags)),
     )
     _check_zone(mapping, flags)
     if flags.no_timestamp and TIMESTAMP in {field.name for field in fields}:
@@ -122,6 +130,22 @@ def check_flags(header: Sequence[str], flags: MappingFlags) -> None:
         raise conflict("--timestamp-format needs --timestamp", f"add {way}")
     if flags.timestamp_format and flags.timestamp_format not in EPOCHS:
         compile_format(flags.timestamp_format)
+
+
+def key_of(flags: MappingFlags) -> tuple[str, ...]:
+    """Give the columns of `--uuid-from`, in their order.
+
+    Raises:
+        UsageError: A name is empty, or stands twice.
+    """
+    names = tuple(name for text in flags.uuid_from for name in text.split(","))
+    if len(set(names)) != len(names) or not all(names):
+        raise UsageError(
+            f"--uuid-from {','.join(names)}: a name is empty or stands twice",
+            hint="--uuid-from order_id,line",
+            code="flag_invalid",
+        )
+    return names
 
 
 def _moves(header: Sequence[str], flags: MappingFlags) -> dict[str, str]:

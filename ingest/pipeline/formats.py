@@ -34,6 +34,7 @@ Record = Any
 _NOWHERE = Position(0, 0, 1)
 
 INTEGER_IDENTITY = "identity_integer"
+KEY_MISSING = "uuid_key_missing"
 _GROUP = 512
 _PLAIN_KINDS = {"text", "integer", "boolean"}
 
@@ -78,8 +79,12 @@ class Look(Protocol):
         """Warnings that no rule gives: rows by code."""
         ...
 
-    def encode(self, wanted: Flags) -> Encoded:
-        """Write rows as events."""
+    def encode(self, wanted: Flags, *, made: pl.Series | None = None) -> Encoded:
+        """Write rows as events; `made` has other ids than `made_uuids` for all of them."""
+        ...
+
+    def made_uuids(self, rows: Ints) -> pl.Series:
+        """The `event_uuid` of some rows, where they have none of their own."""
         ...
 
     def given_uuid(self, row: int) -> str | None:
@@ -156,6 +161,31 @@ def form_of(
     return _Csv(opened, opened.mapping, read_at, source_id, limits)
 
 
+def _made(source_id: UUID, offsets: Ints, keys: Sequence[pl.Series]) -> pl.Series:
+    """Ids made from key columns; from places where there are none, or one is null."""
+    if not keys:
+        return encoder.uuid_series(source_id, offsets)
+    missing = _missing(keys)
+    made = encoder.keyed_series([key.fill_null("") for key in keys])
+    if not len(missing):
+        return made
+    places = encoder.uuid_series(source_id, offsets[missing])
+    return made.scatter(missing, places)
+
+
+def _key(values: pl.Series, nulls: Sequence[str]) -> pl.Series:
+    blank = (values.str.strip_chars() == "") | values.is_in(list(nulls))
+    return values.set(blank, None)
+
+
+def _missing(keys: Sequence[pl.Series]) -> Ints:
+    """Rows in which a key column has nothing; none where there are no keys."""
+    if not keys:
+        return np.zeros(0, dtype=np.int64)
+    flags = [key.is_null().to_numpy() for key in keys]
+    return np.flatnonzero(np.logical_or.reduce(flags))
+
+
 def _places(offsets: Ints) -> dict[str, Any]:
     """What a frame of records that came back says of their places."""
     count, none = len(offsets), np.zeros(0, dtype=np.int64)
@@ -190,6 +220,7 @@ class _Csv:
         self._limits = limits
         self.mapping = mapping
         self.source_id = source_id
+        self.codes = opened.book.codes
         self.encoder = encoder.Encoder(mapping)
         self.validator = Validator(
             opened.book.rules,
@@ -256,15 +287,38 @@ class _CsvLook:
         return self._mapped.table[EVENT] if EVENT in self._mapped.table.columns else None
 
     def judge(self, now: datetime) -> Verdict:
-        return self._form.validator.judge(self._mapped.table, self._mapped.misfits, now=now)
+        misfits = list(self._mapped.misfits)
+        if self._keyless and self._severity is Severity.ERROR:
+            flags = np.zeros(self._mapped.table.height, dtype=np.bool_)
+            flags[self._keyless[KEY_MISSING]] = True
+            misfits.append((KEY_MISSING, "", pl.Series(flags)))
+        return self._form.validator.judge(self._mapped.table, misfits, now=now)
 
     def marks(self) -> Mapping[str, Ints]:
-        return {}
+        return self._keyless if self._severity is Severity.WARNING else {}
 
-    def encode(self, wanted: Flags) -> Encoded:
-        offsets = self.frame.offsets[self.frame.rows[wanted]]
-        uuids = encoder.uuid_series(self._form.source_id, offsets)
+    @property
+    def _severity(self) -> Severity:
+        return self._form.codes[KEY_MISSING].severity
+
+    @cached_property
+    def _keyless(self) -> Mapping[str, Ints]:
+        missing = _missing(self._keys)
+        return {KEY_MISSING: missing} if len(missing) else {}
+
+    @cached_property
+    def _keys(self) -> list[pl.Series]:
+        """Key columns, with null where a cell is empty, blank or a null token."""
+        mapping = self._form.mapping
+        return [_key(self.frame.table[name], mapping.nulls) for name in mapping.key]
+
+    def encode(self, wanted: Flags, *, made: pl.Series | None = None) -> Encoded:
+        uuids = self.made_uuids(np.flatnonzero(wanted)) if made is None else made
         return self._form.encoder.encode(self._mapped.table.filter(pl.Series(wanted)), uuids=uuids)
+
+    def made_uuids(self, rows: Ints) -> pl.Series:
+        offsets = self.frame.offsets[self.frame.rows[rows]]
+        return _made(self._form.source_id, offsets, [key.gather(rows) for key in self._keys])
 
     def given_uuid(self, row: int) -> str | None:
         table = self._mapped.table
@@ -471,6 +525,7 @@ class _JsonlLook:
         found = {INTEGER_IDENTITY: np.array(sorted(self._events.integers), dtype=np.int64)}
         if self._rewritten is not None:
             found[jsonl.FLATTEN_CONFLICT] = self._rewritten.conflicts
+        found[KEY_MISSING] = _missing(self._keys)
         return {code: rows for code, rows in found.items() if len(rows)}
 
     def marks(self) -> Mapping[str, Ints]:
@@ -480,16 +535,26 @@ class _JsonlLook:
             if self._form.codes[code].severity is Severity.WARNING
         }
 
-    def encode(self, wanted: Flags) -> Encoded:
+    @cached_property
+    def _keys(self) -> list[pl.Series]:
+        """Key members as they stand in the source."""
+        mapping, objects = self._form.mapping, self.frame.objects
+        return [_key(jsonl.key_texts(objects, path), mapping.nulls) for path in mapping.key]
+
+    def made_uuids(self, rows: Ints) -> pl.Series:
+        offsets = self.frame.offsets[self.frame.rows[rows]]
+        return _made(self._form.source_id, offsets, [key.gather(rows) for key in self._keys])
+
+    def encode(self, wanted: Flags, *, made: pl.Series | None = None) -> Encoded:
         rows = np.flatnonzero(wanted)
         lacking = self._events.needs_uuid[rows]
-        offsets = self.frame.offsets[self.frame.rows[rows[lacking]]]
-        made = encoder.uuid_series(self._form.source_id, offsets).cast(pl.Binary).to_list()
+        ids = self.made_uuids(rows[lacking]) if made is None else made.filter(pl.Series(lacking))
+        texts = ids.cast(pl.Binary).to_list()
         if lacking.all():
-            uuids: list[bytes | None] = made
+            uuids: list[bytes | None] = texts
         else:
             uuids = [None] * len(rows)
-            for place, uuid in zip(np.flatnonzero(lacking).tolist(), made, strict=True):
+            for place, uuid in zip(np.flatnonzero(lacking).tolist(), texts, strict=True):
                 uuids[place] = uuid
         objects = (
             self._mended

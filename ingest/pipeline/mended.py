@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 import orjson
+import polars as pl
 
 from ingest.core.guard import escape_raw, unescape_raw
 from ingest.core.json_mapping import JsonMapping
@@ -32,7 +33,6 @@ from ingest.core.mending import (
     open_columns,
 )
 from ingest.core.model import Dialect, Reject, Severity, Stage, Violation
-from ingest.edges.encoder import uuid_series
 from ingest.edges.framing import Limits
 from ingest.edges.report import SegmentRef, read_segment, write_segment
 from ingest.edges.returned import ReturnedRow
@@ -182,6 +182,15 @@ class Judge:
             self.violation(code, look.columns_of(row, code, fields))
             for code, fields in verdict.violations(row, severity=Severity.ERROR)
         )
+
+    def made_uuid(self, reject: Reject) -> str | None:
+        """Give the id that a record had before it was mended; None where it could not be read."""
+        record: Record | None = reject.cells
+        if record is None and reject.raw is not None:
+            record, _ = self._form.read(reject.raw)
+        if record is None:
+            return None
+        return str(self.look([record], [reject.offset]).made_uuids(np.array([0]))[0])
 
     def read(self, text: str) -> tuple[Record, tuple[Violation, ...]]:
         """Read the mended text of a record: what it holds, or why it cannot be read."""
@@ -415,6 +424,8 @@ class TakeBack:
             "warnings": list(case.warnings),
             "run_id": self._terms.run_id,
         }
+        if self._terms.mapping.key:
+            body["made_uuid"] = self._judge.made_uuid(reject)
         return Note(state.chunk.chunk_id, record, MENDED, body)
 
     def _findings(self, state: ChunkState, fresh: Sequence[_Case], bits: int) -> Findings:
@@ -492,8 +503,11 @@ def prepare(terms: Terms, state: ChunkState, mended: Sequence[Note], records: in
     facts: dict[int, dict[str, Any]] = {note.record: dict(note.body) for note in chosen}
     offsets = [fact["offset"] for fact in facts.values()]
     look = Judge(terms).look([_record_of(fact) for fact in facts.values()], offsets)
-    encoded = look.encode(np.ones(len(chosen), dtype=np.bool_))
-    made = uuid_series(terms.load.source_id, offsets).to_list()
+    # The id of a key is that of the record as it was, whatever was mended in it since.
+    first = [fact.get("made_uuid") for fact in facts.values()]
+    ours = look.made_uuids(np.arange(len(chosen)))
+    made = pl.Series([old or new for old, new in zip(first, ours, strict=True)], dtype=pl.String)
+    encoded = look.encode(np.ones(len(chosen), dtype=np.bool_), made=made)
     for place, (fact, uuid) in enumerate(zip(facts.values(), made, strict=True)):
         fact["event_uuid"] = look.given_uuid(place) or uuid
 

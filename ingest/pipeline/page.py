@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ingest import __version__
-from ingest.core.address import Region
+from ingest.config import SANDBOX_ORIGIN, flags_for
 from ingest.core.causes import BINS, Cause, Causes
 from ingest.core.figures import counted, duration, size
 from ingest.core.guard import printable
@@ -36,8 +36,6 @@ _MOST_PATH: Final = 240
 _EVENTS: Final = 15
 _WARNINGS: Final = 40
 _NOTES: Final = 6
-_DEFAULT_ACCOUNT: Final = "default"
-_SANDBOX: Final = "sandbox"
 _TONES: Final = {
     "accepted": ("delivered", "accepted"),
     "slowed": ("doubt", "slowed down (429)"),
@@ -155,7 +153,7 @@ class _View:
         self._marks: Mapping[str, int] = summary["of_which"]
         self._texts = catalogue(load_documents(()))
         destination = summary["destination"]
-        self._api = "the sandbox" if destination.get("origin") == _SANDBOX else "Blueshift"
+        self._api = "the sandbox" if destination.get("origin") == SANDBOX_ORIGIN else "Blueshift"
 
     def page(self, *, sources: int, causes: int) -> dict[str, Any]:
         """Give the values that the template asks for."""
@@ -314,7 +312,7 @@ class _View:
             links=lists,
         )
         if self._sends:
-            command = f"ingest retry {shlex.quote(book)}{self._flags(worst.load)}"
+            command = f"ingest retry {shlex.quote(book)}{flags_for(worst.load.destination)}"
             yield _step(
                 "Send what you mended; what was delivered is not sent again:", commands=[command]
             )
@@ -322,7 +320,7 @@ class _View:
     def _steps_of_doubt(self) -> Iterator[dict[str, Any]]:
         if self._marks["held"]:
             run = self._summary["run_id"]
-            flags = self._flags(self._results[-1].load)
+            flags = flags_for(self._results[-1].load.destination)
             commands = [f"ingest retry --doubt {wish} {run}{flags}" for wish in ("send", "drop")]
             yield _step(
                 f"{counted(self._marks['held'], 'record')} wait for your decision: send them again,"
@@ -341,20 +339,6 @@ class _View:
                 " they are listed:",
                 links=lists[:_NOTES],
             )
-
-    @staticmethod
-    def _flags(load: Load) -> str:
-        destination = load.destination
-        if destination.origin == _SANDBOX:
-            own = "" if destination.account == _SANDBOX else f" --account {destination.account}"
-            return f" --sandbox{own}"
-        account = destination.account
-        flags = "" if account == _DEFAULT_ACCOUNT else f" --account {account}"
-        regions = {Region(name).origin: name for name in ("us", "eu")}
-        region = regions.get(destination.origin)
-        if region == "us":
-            return flags
-        return f"{flags} --region {region}" if region else f"{flags} --url {destination.origin}"
 
     def _returned(self) -> list[tuple[str, int]]:
         """What became of the rows of a report that came back."""

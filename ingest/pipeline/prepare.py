@@ -18,7 +18,6 @@ from ingest.core.ledger import Progress, members
 from ingest.core.load import ChunkState, Findings, Load, Note, Segment
 from ingest.core.model import Chunk, Position, Reject, Severity, Stage, Violation
 from ingest.core.reject_id import reject_id
-from ingest.edges.encoder import uuid_series
 from ingest.edges.framing import Limits, ReadAt
 from ingest.edges.report import write_segment
 from ingest.edges.validator import Verdict
@@ -226,13 +225,12 @@ class _Events:
         frame = self._look.frame
         row = int(np.searchsorted(frame.rows, record))
         offset, end = int(frame.offsets[record]), int(frame.ends[record])
-        made = uuid_series(self._work.load.source_id, frame.offsets[record : record + 1])[0]
         cells, raw = self._look.evidence(row)
         return {
             "line": int(frame.lines[record]),
             "offset": offset,
             "length": end - offset,
-            "event_uuid": self._look.given_uuid(row) or made,
+            "event_uuid": self._look.given_uuid(row) or self._look.made_uuids(np.array([row]))[0],
             "cells": None if cells is None else list(cells),
             # A record that was sent is UTF-8.
             "raw": None if raw is None else raw.decode(),

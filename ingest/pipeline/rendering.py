@@ -8,13 +8,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from ingest.config import RunConfig
 from ingest.core.guard import printable
 from ingest.core.ledger import Counts, bitmap, members
 from ingest.core.load import ChunkState, Load
 from ingest.core.masking import Mask, without_words
 from ingest.edges.attempts import read_attempts
-from ingest.edges.encoder import uuid_series
 from ingest.edges.report import report_directory, write_document, write_summary, write_table
 from ingest.edges.source import LocalFile, ProvenReader
 from ingest.edges.store import RunRow, Store
@@ -22,8 +23,9 @@ from ingest.errors import UsageError
 from ingest.pipeline.formats import Look, form_of
 from ingest.pipeline.mended import MENDED, Terms, prepare
 from ingest.pipeline.page import causes_of, page_of, timeline_of, told
+from ingest.pipeline.recorded import opened_store
 from ingest.pipeline.reporting import write_source_reports
-from ingest.pipeline.retry import opened_store, terms_of
+from ingest.pipeline.retry import terms_of
 from ingest.pipeline.summary import SourceResult, refusals_of, summary_of
 
 DELIVERED: Final = "delivered.csv"
@@ -190,7 +192,7 @@ def _delivered(
                 chunk.start, stop=chunk.stop.offset, limit=None, size=_size(load, state)
             )
             for look in looks:
-                yield from _rows(load, look, bits, mended)
+                yield from _rows(look, bits, mended)
 
 
 def _size(load: Load, state: ChunkState) -> int:
@@ -207,16 +209,14 @@ def _mended(terms: Terms, store: Store, state: ChunkState) -> Mapping[int, str]:
     return {record: str(describe(record)["event_uuid"]) for record in members(bits)}
 
 
-def _rows(
-    load: Load, look: Look, delivered: int, mended: Mapping[int, str]
-) -> Iterator[Sequence[str]]:
+def _rows(look: Look, delivered: int, mended: Mapping[int, str]) -> Iterator[Sequence[str]]:
     frame = look.frame
     rows = {int(record): row for row, record in enumerate(frame.rows)}
-    made = uuid_series(load.source_id, frame.offsets).to_list()
+    made = look.made_uuids(np.arange(len(frame.rows))).to_list()
     first = frame.start.record
     for record in members(delivered):
         row = rows.get(record)
-        own = None if row is None else look.given_uuid(row)
-        uuid = mended.get(record) or own or made[record]
+        own = None if row is None else look.given_uuid(row) or made[row]
+        uuid = mended.get(record) or own or ""
         place = (first + record + 1, int(frame.lines[record]), int(frame.offsets[record]))
         yield (*map(str, place), uuid)

@@ -16,30 +16,26 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import product
 from pathlib import Path
 from typing import Any, Final, Literal
 from uuid import UUID
 
-from ingest.config import SANDBOX_ORIGIN, Input, RunConfig
+from ingest.config import Input, RunConfig
 from ingest.config.reading import Reading
 from ingest.core.batching import MAX_BYTES
 from ingest.core.figures import counted, duration
 from ingest.core.guard import guard, printable
-from ingest.core.json_mapping import JsonMapping
 from ingest.core.ledger import bitmap, members
 from ingest.core.load import ChunkState, Load, Note
-from ingest.core.mapping import Mapping
 from ingest.core.model import Dialect, Position, Violation
 from ingest.core.reject_id import parse_reject_id, reject_id
-from ingest.core.rules import digest
 from ingest.edges.attempts import AttemptLog
 from ingest.edges.report import listed, report_directory, sweep, write_table
 from ingest.edges.returned import ReturnedFile
 from ingest.edges.source import LocalFile, ProvenReader
-from ingest.edges.store import LEDGER, Store
+from ingest.edges.store import Store
 from ingest.engine.local import ahead
-from ingest.errors import IngestError, MismatchError, UsageError
+from ingest.errors import IngestError, UsageError
 from ingest.pipeline.delivery import Clock, Delivery
 from ingest.pipeline.mended import (
     MENDED,
@@ -52,6 +48,7 @@ from ingest.pipeline.mended import (
 )
 from ingest.pipeline.payload import Prepared
 from ingest.pipeline.prepare import Preparer, Work
+from ingest.pipeline.recorded import book_of, flags_of, loads_of, mapping_of, opened_store
 from ingest.pipeline.recorder import Recorder
 from ingest.pipeline.run import (
     _begin,
@@ -66,7 +63,7 @@ from ingest.pipeline.run import (
 from ingest.pipeline.run import (
     _terms as _sending_terms,
 )
-from ingest.pipeline.sources import Opened, RuleBook, RuleBooks, hold_load
+from ingest.pipeline.sources import Opened, RuleBook, hold_load
 from ingest.pipeline.stop import Stop
 
 Wish = Literal["send", "delivered", "drop"]
@@ -122,7 +119,7 @@ def settle_command(config: RunConfig, run_id: str, wish: Wish, *, as_json: bool)
     """
     with ExitStack() as stack:
         store = stack.enter_context(opened_store(config))
-        loads = _held_loads(store, run_id, config)
+        loads = loads_of(store, run_id, config)
         run = _start(config, stack, as_json=as_json)
         if wish == "send":
             _vouch(run, store)
@@ -142,21 +139,6 @@ def _vouch(run: _Run, store: Store) -> None:
     config = run.config
     if config.key is not None:
         store.vouch(config.destination, config.key, rekey=config.rekey)
-
-
-def opened_store(config: RunConfig) -> Store:
-    """Open the ledger.
-
-    Raises:
-        UsageError: There is none.
-    """
-    if not (config.state / LEDGER).exists():
-        raise UsageError(
-            f"nothing was sent yet: there is no ledger in {config.state}",
-            hint="--state DIR, as the run had it",
-            code="no_ledger",
-        )
-    return Store(config.state)
 
 
 # -- which loads -----------------------------------------------------------------------------
@@ -195,34 +177,7 @@ def _unknown(file: ReturnedFile, config: RunConfig, alike: Sequence[Load], rows:
             hint="--state DIR, as the run had it",
             code="unknown_load",
         )
-    return UsageError(f"{what} {where}", hint=_flags(alike[-1]), code="unknown_load")
-
-
-def _flags(load: Load) -> str:
-    destination = load.destination
-    if destination.origin == SANDBOX_ORIGIN:
-        extra = "" if destination.account == SANDBOX_ORIGIN else f" --account {destination.account}"
-        return f"it went to the sandbox: add --sandbox{extra}"
-    return f"it went to {destination.origin}: add --url {destination.origin} --account {destination.account}"
-
-
-def _held_loads(store: Store, run_id: str, config: RunConfig) -> list[Load]:
-    loads = store.loads_of(run_id)
-    if not loads:
-        raise UsageError(
-            f"there is no run {printable(run_id)}",
-            hint="ingest status shows the runs",
-            code="unknown_run",
-        )
-    here = [load for load in loads if load.destination == config.destination]
-    if not here:
-        raise UsageError(
-            f"run {printable(run_id)} has no load of {config.destination.origin},"
-            f" account {config.destination.account}",
-            hint=_flags(loads[-1]),
-            code="unknown_load",
-        )
-    return here
+    return UsageError(f"{what} {where}", hint=flags_of(alike[-1]), code="unknown_load")
 
 
 # -- taking back -----------------------------------------------------------------------------
@@ -270,28 +225,6 @@ def _fresh(store: Store, load: Load) -> Load:
     return next(each for each in store.loads() if each.load_id == load.load_id)
 
 
-def _book(config: RunConfig, load: Load) -> RuleBook:
-    """The rules that the load was judged by.
-
-    Raises:
-        MismatchError: The flags of today make other rules.
-    """
-    identity: Any = load.config["identity"]
-    then = replace(config, identity=identity[0], identity_keys=tuple(identity[1:]))
-    # Switches need not be typed again: what the load was judged by is known when it is met.
-    switches = product((config.strict, not config.strict), (False, True))
-    for one, (strict, timeless) in product(config.inputs or (Input(),), switches):
-        mapping = replace(one.mapping, no_timestamp=timeless)
-        book = RuleBooks(replace(then, strict=strict)).of(replace(one, mapping=mapping))
-        if digest(book.rules) == load.config["rules"]:
-            return book
-    raise MismatchError(
-        f"{load.path} was judged by other rules (run {load.run_id})",
-        hint="add the --schema of then, and the --config with its [rules]",
-        code="config_changed",
-    )
-
-
 def terms_of(
     config: RunConfig,
     store: Store,
@@ -308,7 +241,6 @@ def terms_of(
         MismatchError: The flags of today make other rules.
     """
     form: Any = load.form
-    mapping: Any = load.config["mapping"]
     columns = tuple(form["columns"])
     foreign = accept - set(columns)
     if foreign and columns:  # JSON lines have none
@@ -322,20 +254,14 @@ def terms_of(
         columns=columns,
         dialect=Dialect(**form["dialect"]),
         max_record_bytes=form["max_record_bytes"],
-        mapping=_mapping(form, mapping),
-        book=_book(config, load),
+        mapping=mapping_of(load),
+        book=book_of(config, load),
         segments=store.segments(load),
         room=MAX_BYTES - config.endpoint.wrapper.overhead,
         now=now,
         accept=accept,
         run_id=run_id,
     )
-
-
-def _mapping(form: Any, content: Any) -> Mapping | JsonMapping:
-    if form.get("format") == "jsonl":
-        return JsonMapping.from_json(content)
-    return Mapping.from_json(content)
 
 
 def _take_back(

@@ -14,14 +14,15 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 from uuid import UUID
 
-from ingest.config import SANDBOX_RATE, RunConfig
+from ingest.config import SANDBOX_RATE, RunConfig, flags_for
 from ingest.core.address import Address, address_of
 from ingest.core.batching import MAX_BYTES
 from ingest.core.figures import counted
+from ingest.core.guard import printable
 from ingest.core.ledger import Counts
 from ingest.core.load import ChunkState, Load, tally, total
 from ingest.core.model import Violation
@@ -48,9 +49,12 @@ from ingest.pipeline.page import Told, causes_of, page_of, timeline_of, told
 from ingest.pipeline.payload import Prepared
 from ingest.pipeline.planning import Plan
 from ingest.pipeline.prepare import Preparer, Work
+from ingest.pipeline.recorded import identity_of, loads_of, opened_store, reopened
 from ingest.pipeline.recorder import Recorder
 from ingest.pipeline.reporting import write_source_reports
 from ingest.pipeline.sources import (
+    SPOOL,
+    SPOOLED,
     Found,
     Opened,
     Refused,
@@ -58,6 +62,7 @@ from ingest.pipeline.sources import (
     RuleBooks,
     check_config,
     find,
+    is_spooled,
     lock_file,
     lock_load,
     new_load,
@@ -123,13 +128,7 @@ def run_command(config: RunConfig, *, as_json: bool) -> dict[str, Any]:
     """
     run = _begin(config, as_json=as_json)
     with ExitStack() as stack:
-        spool = config.state / "spool"
-        sources, bad = stack.enter_context(
-            opened(config, run.books, spool=spool, run_id=run.run_id)
-        )
-        run.skip(bad)
-        _prove(config.report_dir)
-        store = stack.enter_context(_store(config.state))
+        sources, store = _resumed(run, stack) if config.resume else _found(run, stack)
         if config.key is not None:
             store.vouch(config.destination, config.key, rekey=config.rekey)
         stack.callback(run.display.end)
@@ -137,6 +136,45 @@ def run_command(config: RunConfig, *, as_json: bool) -> dict[str, Any]:
         if config.key is not None and run.traffic.answered:
             store.tie(config.destination, config.key)
         return _conclude(run, store, error)
+
+
+def _found(run: _Run, stack: ExitStack) -> tuple[list[Opened], Store]:
+    config = run.config
+    spool = config.state / SPOOL
+    sources, bad = stack.enter_context(opened(config, run.books, spool=spool, run_id=run.run_id))
+    run.skip(bad)
+    _prove(config.report_dir)
+    return sources, stack.enter_context(_store(config.state))
+
+
+def _resumed(run: _Run, stack: ExitStack) -> tuple[list[Opened], Store]:
+    """The sources of `--resume`, as they were begun; what is complete is only told."""
+    config, name = run.config, str(run.config.resume)
+    if any(one.paths or one.listed for one in config.inputs):
+        raise UsageError(
+            f"--resume {printable(name)} goes on with the sources of that run: name no others",
+            hint=f"ingest run --resume {printable(name)}{flags_for(config.destination)}",
+            code="resume_with_sources",
+        )
+    store = stack.enter_context(opened_store(config))
+    kept = config.state / SPOOL / f"{SPOOLED}{name}"
+    known = store.loads_of(name) or any(load.run_id == name for load in store.loads())
+    if not known and PurePath(name).name == name and kept.is_file():
+        # It was stopped before its first record was in the ledger.
+        begun = replace(config.inputs[0], paths=(str(kept.resolve()),))
+        run.config = replace(config, inputs=(begun,))
+        return _found(run, stack)
+    left = []
+    for load in loads_of(store, name, config):
+        result = _result(store, load, skipped=f"already complete (run {load.run_id}), nothing sent")
+        if result.complete and load.reports:
+            run.took_up(load, result.states)
+            run.results.append(result)
+        else:
+            left.append(load)
+    run.config = identity_of(config, left)
+    _prove(config.report_dir)
+    return stack.enter_context(reopened(run.config, left)), store
 
 
 def check_command(config: RunConfig, *, as_json: bool) -> dict[str, Any]:
@@ -366,6 +404,7 @@ async def _send_one(
         plan.leave(sum(_settled_bytes(state) for state in states))
         if skipped is not None:
             run.results.append(replace(_result(store, load, skipped=skipped), again=again))
+            _forget_spool(run, source, run.results[-1])
             return
         # Without a place for its reports until they are there: a run that is killed while it
         # renders them is made up for by the next one.
@@ -386,7 +425,7 @@ async def _send_one(
                 )
         finally:
             run.results.append(_report(run, store, load, number, stop))
-            _forget_spool(run, run.results[-1])
+            _forget_spool(run, source, run.results[-1])
 
 
 def _settled_bytes(state: ChunkState) -> int:
@@ -394,10 +433,13 @@ def _settled_bytes(state: ChunkState) -> int:
     return 0 if state.progress.pending else chunk.stop.offset - chunk.start.offset
 
 
-def _forget_spool(run: _Run, result: SourceResult) -> None:
-    path = Path(result.load.path)
-    if result.complete and path.parent == (run.config.state / "spool").resolve():
-        path.unlink(missing_ok=True)
+def _forget_spool(run: _Run, source: Opened, result: SourceResult) -> None:
+    """Delete standard input as it was kept, once it is done with or there twice."""
+    kept = result.load.path
+    done = {source.file.absolute, kept} - (set() if result.complete else {kept})
+    for path in done:
+        if is_spooled(path, run.config):
+            Path(path).unlink(missing_ok=True)
 
 
 def _obey(stop: Stop) -> None:
@@ -627,6 +669,10 @@ def _left_over(run: _Run) -> StoppedError:
     )
 
 
+def _is_left(run: _Run, result: SourceResult) -> bool:
+    return not result.complete and is_spooled(result.load.path, run.config)
+
+
 def _conclude(run: _Run, store: Store, error: IngestError | None) -> dict[str, Any]:
     code = exit_code_of(
         run.results,
@@ -637,6 +683,11 @@ def _conclude(run: _Run, store: Store, error: IngestError | None) -> dict[str, A
     )
     if error is None and code == StoppedError.exit_code:
         error = _left_over(run)
+    if error is not None and any(_is_left(run, result) for result in run.results):
+        flags = f"--resume {run.run_id}{flags_for(run.config.destination)}"
+        error.hint = error.hint.replace(
+            "run the same command again to go on", f"to go on: ingest run {flags}"
+        )
     summary = _summary(run, error=error, exit_code=code)
     worked = [result.load for result in run.results if result.skipped is None]
     if worked:

@@ -35,6 +35,12 @@ from ingest.edges.store import Store
 from ingest.edges.validator import load_documents
 from ingest.errors import MismatchError, UsageError
 
+SPOOL = "spool"
+"""Directory of the ledger in which standard input is kept until it is done with."""
+
+SPOOLED = "stdin-"
+"""How the names of what is kept there begin; the run follows."""
+
 IDENTITY_FIELDS = ("customer_id", "email", "device_id", "cookie", "group_id")
 """Fields of which one is needed (contract: identity)."""
 
@@ -177,11 +183,16 @@ def opened(
         good: list[Opened] = []
         bad: list[Refused] = []
         for path, one in _listed(config):
+            kept = None
             try:
-                file = stack.enter_context(_file(path, spool, run_id))
+                if path == "-":
+                    kept = spooled(sys.stdin.buffer, spool, f"{SPOOLED}{run_id}")
+                file = stack.enter_context(file_at(str(kept or path), spooled=kept is not None))
                 good.append(_named(file, one, books.of(one)))
                 file.release()
             except UsageError as error:
+                if kept is not None:
+                    kept.unlink()  # nothing of it was sent: it can be given again
                 if not config.skip_bad_files:
                     raise
                 bad.append(Refused(path, error))
@@ -196,11 +207,14 @@ def _listed(config: RunConfig) -> Iterator[tuple[str, Input]]:
         seen.update(paths)
 
 
-def _file(path: str, spool: Path, run_id: str) -> LocalFile:
-    if path != "-":
-        return LocalFile(path)
-    kept = spooled(sys.stdin.buffer, spool, f"stdin-{run_id}")
-    return LocalFile(str(kept), shown="standard input")
+def file_at(path: str, *, spooled: bool) -> LocalFile:
+    """Open a source; what was spooled is called standard input."""
+    return LocalFile(path, shown="standard input" if spooled else None)
+
+
+def is_spooled(path: str, config: RunConfig) -> bool:
+    """Whether a path is that of standard input as the ledger keeps it."""
+    return Path(path).parent == (config.state / SPOOL).resolve()
 
 
 def _named(file: LocalFile, one: Input, book: RuleBook) -> Opened:

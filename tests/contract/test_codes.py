@@ -115,7 +115,7 @@ def test_strict_raises_these_alone() -> None:
         "timestamp_missing", "timestamp_old", "identity_only_group", "name_reserved",
         "attribute_reserved", "attribute_unusual_name", "last_line_unterminated", "resynced",
         "purchase_without_revenue", "purchase_without_products", "identity_integer",
-        "flatten_conflict",
+        "flatten_conflict", "uuid_key_missing",
     }  # fmt: skip
 
 

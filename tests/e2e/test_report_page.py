@@ -15,7 +15,7 @@ from tests.support.workdir import Row, Server, Workdir, read_reports, some
 KINDS = {
     "usual": lambda: page([reject_of(n, "add.to cart", "event_has_period") for n in range(1, 200)]),
     "nasty": lambda: page(many(400), path=f"/data/{'x' * 300}.csv", error=NASTY[0], note=NASTY[4]),
-    "many-sources": lambda: page(many(60), sources=40),
+    "many-sources": lambda: page(many(40), sources=16),
     "clean": lambda: page([]),
     "check": lambda: page(many(50), sends=False),
 }

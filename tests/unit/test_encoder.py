@@ -6,10 +6,12 @@ from typing import Any
 import orjson
 import polars as pl
 import pytest
+from hypothesis import given as drawn
+from hypothesis import strategies as st
 
-from ingest.core.identity import event_uuids, source_id
+from ingest.core.identity import event_uuids, keyed_uuid, source_id
 from ingest.core.mapping import Field, Kind, Mapping, TimePlan
-from ingest.edges.encoder import Encoded, Encoder, uuid_series
+from ingest.edges.encoder import Encoded, Encoder, keyed_series, uuid_series
 from ingest.errors import UsageError
 
 SOURCE = source_id("sha256:0")
@@ -460,3 +462,19 @@ def test_the_fast_uuids_are_the_law() -> None:
     for given in (offsets, iter(offsets), series.to_numpy()):
         assert uuid_series(SOURCE, given).to_list() == event_uuids(SOURCE, offsets)
     assert uuid_series(SOURCE, []).dtype == pl.String
+
+
+@drawn(
+    st.lists(st.text(min_size=1), min_size=1, max_size=3, unique=True),
+    st.integers(0, 5),
+    st.data(),
+)
+def test_the_fast_keyed_uuids_are_the_law(
+    names: list[str], height: int, data: st.DataObject
+) -> None:
+    """The ids of `keyed_series` are those of `keyed_uuid`, whatever the names and texts."""
+    cells = [data.draw(st.lists(st.text(), min_size=height, max_size=height)) for _ in names]
+    columns = [pl.Series(n, v, dtype=pl.String) for n, v in zip(names, cells, strict=True)]
+
+    expected = [keyed_uuid(list(zip(names, row, strict=True))) for row in zip(*cells, strict=True)]
+    assert keyed_series(columns).to_list() == expected

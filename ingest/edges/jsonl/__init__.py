@@ -2,12 +2,14 @@
 
 `frames` cuts lines and has orjson judge each; `events` gathers what the rules need; `outline`
 finds members by whole-array operations, so that `rewrite` and `encode` can exchange some and keep
-every other byte; `opening` looks at the first records in place of a header.
+every other byte; `keys` gives the values that ids are
+made from; `opening` looks at the first records in place of a header.
 """
 
 from ingest.edges.jsonl.encode import Encoded, encoded, mended
 from ingest.edges.jsonl.events import Collector, Column, Events, Wanted
 from ingest.edges.jsonl.frames import frames
+from ingest.edges.jsonl.keys import key_texts
 from ingest.edges.jsonl.opening import SAMPLE_RECORDS, Look, is_jsonl, look
 from ingest.edges.jsonl.rewrite import FLATTEN_CONFLICT, Rewriter, Rewritten
 from ingest.edges.jsonl.values import Fault, Frame, Limits, ReadAt
@@ -30,6 +32,7 @@ __all__ = [
     "encoded",
     "frames",
     "is_jsonl",
+    "key_texts",
     "look",
     "mended",
 ]

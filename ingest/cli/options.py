@@ -70,7 +70,7 @@ MAPPING = (
 )
 
 RESUME = (
-    click.option(
+    _option(
         "--resume",
         metavar="RUN",
         help="Go on with the sources of RUN, with their flags of then: for standard input.",

@@ -19,8 +19,9 @@ from ingest.core.json_mapping import JsonMapping
 from ingest.core.mapping import EVENT, EVENT_UUID, TIMESTAMP, Field
 from ingest.core.mapping import Mapping as FieldMapping
 from ingest.core.model import Dialect, Position, Severity
+from ingest.core.rules import BASE_CODE
 from ingest.edges import encoder, framing, jsonl
-from ingest.edges.validator import Apart, Kind, Validator, Verdict
+from ingest.edges.validator import Apart, Explainer, Kind, Validator, Verdict
 from ingest.pipeline.sources import IDENTITY_FIELDS, RuleBook
 
 Flags = npt.NDArray[np.bool_]
@@ -31,7 +32,11 @@ Fault = framing.Fault | jsonl.Fault
 Record = Any
 """A sound record by itself: the cells of a row, or the bytes of a line."""
 
+Reason = tuple[tuple[str, ...], str]
+"""Columns, and a text that follows the message of the rule; empty without."""
+
 _NOWHERE = Position(0, 0, 1)
+_NO: Reason = ((), "")
 
 INTEGER_IDENTITY = "identity_integer"
 KEY_MISSING = "uuid_key_missing"
@@ -95,8 +100,8 @@ class Look(Protocol):
         """What a report shows of a row: its cells, or its bytes."""
         ...
 
-    def columns_of(self, row: int, code: str, fields: Sequence[str]) -> tuple[str, ...]:
-        """Where the source has what a rule found wrong."""
+    def explain(self, row: int, code: str, fields: Sequence[str]) -> Reason:
+        """Say where the source has what a rule found wrong, and more of it where more is known."""
         ...
 
 
@@ -173,6 +178,15 @@ def _made(source_id: UUID, offsets: Ints, keys: Sequence[pl.Series]) -> pl.Serie
     return made.scatter(missing, places)
 
 
+def _value(text: str, kind: str) -> object:
+    if kind == "text":
+        return text
+    try:
+        return orjson.loads(text)
+    except ValueError:  # a cell that does not fit its type
+        return text
+
+
 def _key(values: pl.Series, nulls: Sequence[str]) -> pl.Series:
     blank = (values.str.strip_chars() == "") | values.is_in(list(nulls))
     return values.set(blank, None)
@@ -221,6 +235,7 @@ class _Csv:
         self.mapping = mapping
         self.source_id = source_id
         self.codes = opened.book.codes
+        self.explainer = Explainer(opened.book.rules)
         self.encoder = encoder.Encoder(mapping)
         self.validator = Validator(
             opened.book.rules,
@@ -328,8 +343,21 @@ class _CsvLook:
     def evidence(self, row: int) -> tuple[tuple[str | None, ...] | None, bytes | None]:
         return self.frame.table.row(row), None
 
-    def columns_of(self, row: int, code: str, fields: Sequence[str]) -> tuple[str, ...]:
-        del row, code
+    def explain(self, row: int, code: str, fields: Sequence[str]) -> Reason:
+        members, detail = (
+            self._form.explainer.explain(self._event(row)) if code == BASE_CODE else _NO
+        )
+        named = self._columns(members) or self._columns(fields)
+        return named, detail
+
+    def _event(self, row: int) -> dict[str, object]:
+        """A row as it would be sent, for words about it."""
+        table = self._mapped.table
+        kinds = {field.name: field.json_type for field in self._form.mapping.fields}
+        cells = zip(table.columns, table.row(row), strict=True)
+        return {name: _value(text, kinds[name]) for name, text in cells if text is not None}
+
+    def _columns(self, fields: Sequence[str]) -> tuple[str, ...]:
         return tuple(column for name in fields for column in self._form.mapping.columns_of(name))
 
 
@@ -354,6 +382,7 @@ class _Jsonl:
         self.source_id = source_id
         self.codes = book.codes
         self.apart = Apart(book.rules)
+        self.explainer = Explainer(book.rules)
         self.clock = encoder.Encoder(
             FieldMapping((Field(TIMESTAMP, TIMESTAMP),), timezone=mapping.timezone)
         )
@@ -577,7 +606,12 @@ class _JsonlLook:
     def evidence(self, row: int) -> tuple[tuple[str | None, ...] | None, bytes | None]:
         return None, self.frame.raw(int(self.frame.rows[row]))
 
-    def columns_of(self, row: int, code: str, fields: Sequence[str]) -> tuple[str, ...]:
+    def explain(self, row: int, code: str, fields: Sequence[str]) -> Reason:
+        event = orjson.loads(self._objects[row]) if code == BASE_CODE else {}
+        members, detail = self._form.explainer.explain(event) if event else _NO
+        return self._columns(row, code, members or fields), detail
+
+    def _columns(self, row: int, code: str, fields: Sequence[str]) -> tuple[str, ...]:
         names = [name for name in fields if name]
         if len(names) < len(fields):
             names += self._form.apart.culprits(code, orjson.loads(self._objects[row]))

@@ -179,7 +179,7 @@ class Judge:
     def violations(self, look: Look, verdict: Verdict, row: int) -> tuple[Violation, ...]:
         """Give the errors of one row."""
         return tuple(
-            self.violation(code, look.columns_of(row, code, fields))
+            self.violation(code, *look.explain(row, code, fields))
             for code, fields in verdict.violations(row, severity=Severity.ERROR)
         )
 

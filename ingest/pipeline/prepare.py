@@ -278,8 +278,7 @@ class _Rejects:
         row = int(np.searchsorted(self._frame.rows, record))
         found = self._verdict.violations(row, severity=Severity.ERROR)
         violations = [
-            self._violation(code, self._look.columns_of(row, code, fields))
-            for code, fields in found
+            self._violation(code, *self._look.explain(row, code, fields)) for code, fields in found
         ]
         if record in self._too_large:
             violations.append(self._violation("event_too_large", ()))

@@ -82,8 +82,15 @@ def _parsed(path: Traversable | Path) -> Json:
     return document
 
 
-def native(schema: Json, name: str) -> jsonschema_rs.Draft202012Validator:
+def native(
+    schema: Json, name: str, *, mask: str | None = None
+) -> jsonschema_rs.Draft202012Validator:
     """The schema in jsonschema-rs, in linear time, without reaching out anywhere.
+
+    Args:
+        schema: The schema.
+        name: What errors call it.
+        mask: Stands in messages in place of values.
 
     Raises:
         UsageError: It is no JSON Schema 2020-12, or a pattern needs look-around.
@@ -95,6 +102,7 @@ def native(schema: Json, name: str) -> jsonschema_rs.Draft202012Validator:
             validate_formats=True,
             ignore_unknown_formats=False,
             offline=True,
+            mask=mask,
         )
     except (ValueError, jsonschema_rs.ReferencingError) as error:
         reason = str(error).splitlines()[0]

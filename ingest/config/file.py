@@ -82,7 +82,16 @@ _ALL: Final = {**MAPPING, **READING, **GENERAL}
 _SOURCE: Final = {*MAPPING, *READING, "paths", "schema", "as"}
 _SEVERITIES: Final = ("error", "warning", "off")
 _TABLES: Final = {"map", "set", "type"}
-_LISTS: Final = {"columns", "only", "drop", "null", "identity_key", "schema"}
+_LISTS: Final = {
+    "columns",
+    "only",
+    "drop",
+    "null",
+    "flatten",
+    "uuid_from",
+    "identity_key",
+    "schema",
+}
 _FLAGS: Final = {
     "strict",
     "sandbox",

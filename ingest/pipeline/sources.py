@@ -105,6 +105,10 @@ def rule_book(
     documents: dict[str, Json] = load_documents(schemas)
     names = (*IDENTITY_FIELDS, *config.identity_keys)
     severities = {**(rules or {}), **config.rules}
+    if schemas:
+        # A document that was replaced takes its codes along; to name one of them is no mistake.
+        gone = catalogue(load_documents()).keys() - catalogue(documents).keys()
+        severities = {code: to for code, to in severities.items() if code not in gone}
     in_force = rules_of(
         documents,
         identity="page" if config.identity == "page" else "strict",
@@ -183,12 +187,12 @@ def opened(
         good: list[Opened] = []
         bad: list[Refused] = []
         for path, one in _listed(config):
-            kept = None
+            kept, book = None, books.of(one)
             try:
                 if path == "-":
                     kept = spooled(sys.stdin.buffer, spool, f"{SPOOLED}{run_id}")
                 file = stack.enter_context(file_at(str(kept or path), spooled=kept is not None))
-                good.append(_named(file, one, books.of(one)))
+                good.append(_named(file, one, book))
                 file.release()
             except UsageError as error:
                 if kept is not None:

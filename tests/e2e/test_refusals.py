@@ -5,7 +5,7 @@ import shlex
 
 import pytest
 
-from tests.support.workdir import Workdir, assert_summary_form, good
+from tests.support.workdir import Server, Workdir, assert_summary_form, good, some
 
 FREE = ("--sandbox", "--rate", "0")
 
@@ -219,3 +219,15 @@ def test_help(installed: Workdir, arguments: tuple[str, ...]) -> None:
     assert done.code == 0
     assert done.out
     assert done.err == ""
+
+
+def test_a_wrong_rule_is_no_bad_file(work: Workdir, server: Server) -> None:
+    """`--skip-bad-files` leaves files out; a configuration that does not hold stops the run."""
+    source = work.source(some(3))
+    config = work.root / "c.toml"
+    config.write_text('[rules]\nno_such_code = "off"\n')
+
+    done = work.json("run", source.path, "--config", config, "--skip-bad-files", *work.to(server))
+
+    assert (done.code, server.requests()) == (2, 0)
+    assert done.summary["error"]["code"] == "unknown_code"

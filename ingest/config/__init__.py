@@ -68,9 +68,15 @@ class FinishBy:
     minute: int
 
     def after(self, now: datetime) -> datetime:
-        """Give the next such moment after `now`, which is in the local zone."""
-        today = now.replace(hour=self.hour, minute=self.minute, second=0, microsecond=0)
-        return today if today > now else today + timedelta(days=1)
+        """Give the next such moment after `now`, by the clock of the local zone.
+
+        Where the clocks skip it, it comes before the change; where it comes twice, the first counts.
+        """
+        local = now.astimezone().replace(tzinfo=None)
+        today = local.replace(hour=self.hour, minute=self.minute, second=0, microsecond=0, fold=0)
+        # Of a time without a zone, astimezone asks the system for the offset of that very day.
+        moment = today.astimezone()
+        return moment if moment > now else (today + timedelta(days=1)).astimezone()
 
     def __str__(self) -> str:
         return f"{self.hour:02}:{self.minute:02}"

@@ -1,6 +1,7 @@
 """Settings: read strictly, resolved once, and every mistake named."""
 
 import stat
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -235,6 +236,33 @@ def test_url_and_region_exclude_each_other():
 def test_finish_by_is_the_next_such_time(now, then):
     """06:00 said at six means tomorrow."""
     assert FinishBy(6, 0).after(now) == then
+
+
+@pytest.fixture
+def berlin(monkeypatch):
+    """The clocks of Berlin, which change at 02:00 and 03:00."""
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.parametrize(
+    ("now", "at", "then"),
+    [
+        # The night of 29 March 2026 lacks an hour, that of 25 October has one twice.
+        ("2026-03-28T22:00:00+01:00", FinishBy(6, 0), "2026-03-29T06:00:00+02:00"),
+        ("2026-10-24T22:00:00+02:00", FinishBy(6, 0), "2026-10-25T06:00:00+01:00"),
+        ("2026-03-28T22:00:00+01:00", FinishBy(2, 30), "2026-03-29T01:30:00+01:00"),
+        ("2026-10-24T22:00:00+02:00", FinishBy(2, 30), "2026-10-25T02:30:00+02:00"),
+        ("2026-10-25T02:45:00+02:00", FinishBy(2, 30), "2026-10-26T02:30:00+01:00"),
+        ("2026-06-01T06:00:00+02:00", FinishBy(6, 0), "2026-06-02T06:00:00+02:00"),
+    ],
+)
+def test_finish_by_is_meant_by_the_clock_on_the_wall(berlin, now, at, then):
+    """Over a change of the clocks the hour is that of the morning, not of the evening before."""
+    assert at.after(datetime.fromisoformat(now)) == datetime.fromisoformat(then)
 
 
 def test_rejects_ok_is_a_share():

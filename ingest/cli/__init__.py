@@ -13,6 +13,7 @@ import click
 
 from ingest import __version__
 from ingest.cli.options import (
+    AFTER_LOSS,
     CONFIG,
     DESTINATION,
     GATE,
@@ -49,7 +50,19 @@ def group() -> None:
 @group.command(
     epilog="Example: ingest run events.csv --map customer_id=user_id --timestamp created_at"
 )
-@together(INPUTS, RESUME, READING, MAPPING, RULES, DESTINATION, SENDING, PLAN, PLACES, OUTPUT)
+@together(
+    INPUTS,
+    RESUME,
+    READING,
+    MAPPING,
+    RULES,
+    DESTINATION,
+    SENDING,
+    AFTER_LOSS,
+    PLAN,
+    PLACES,
+    OUTPUT,
+)
 @click.pass_context
 def run(context: click.Context, /, **typed: Any) -> None:
     """Check every record of SOURCE and send the valid ones.
@@ -125,7 +138,7 @@ def status(which: str | None, *, state: str | None, as_json: bool) -> None:
 
 
 @group.command(epilog="Example: ingest doctor --config nightly.toml --job shop")
-@together(INPUTS, READING, MAPPING, RULES, DESTINATION, SENDING, PLAN, PLACES, OUTPUT)
+@together(INPUTS, READING, MAPPING, RULES, DESTINATION, SENDING, AFTER_LOSS, PLAN, PLACES, OUTPUT)
 @click.pass_context
 def doctor(context: click.Context, /, **typed: Any) -> None:
     """Show settings, where they come from, and health.

@@ -285,6 +285,16 @@ RENDERING = (
     ),
 )
 
+AFTER_LOSS = (
+    _option(
+        "--on-doubt",
+        type=click.Choice(["send", "hold"]),
+        default="send",
+        show_default=True,
+        help="What an earlier run left in doubt: send it again, or hold it for retry --doubt.",
+    ),
+)
+
 STATE = (
     _option(
         "--state",

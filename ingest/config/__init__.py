@@ -105,6 +105,7 @@ class Settings:
     limit: int | None = None
     rejudge: bool = False
     growing: bool = False
+    on_doubt: str = "send"
     skip_bad_files: bool = False
     resume: str | None = None
     max_rejects: str | None = None
@@ -139,6 +140,7 @@ class RunConfig:
         limit: At most this many records of each source; None: all.
         rejudge: Judge rejected and refused records again.
         growing: A last line without its end is left for the next run.
+        hold_doubt: What an earlier run left in doubt is held instead of sent again.
         skip_bad_files: A source that cannot be read is reported, and the others go on.
         resume: A run whose loads are to go on, in place of sources; None without.
         allowance: How many may be rejected or refused.
@@ -167,6 +169,7 @@ class RunConfig:
     limit: int | None
     rejudge: bool
     growing: bool
+    hold_doubt: bool
     skip_bad_files: bool
     resume: str | None
     allowance: Allowance
@@ -218,6 +221,7 @@ def resolve(settings: Settings, *, environ: Mapping[str, str], sends: bool) -> R
         limit=settings.limit,
         rejudge=settings.rejudge,
         growing=settings.growing,
+        hold_doubt=settings.on_doubt == "hold",
         skip_bad_files=settings.skip_bad_files,
         resume=settings.resume,
         allowance=allowance_of(settings.max_rejects),

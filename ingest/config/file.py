@@ -72,6 +72,7 @@ GENERAL: Final = {
     "rejects_ok": "rejects_ok",
     "rejects_ok_under": "rejects_ok_under",
     "growing": "growing",
+    "on_doubt": "on_doubt",
     "skip_bad_files": "skip_bad_files",
     "schema": "schemas",
     "quiet": "quiet",

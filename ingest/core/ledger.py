@@ -209,6 +209,10 @@ class Progress:
         """Turn intent that a crash left over into doubt."""
         return replace(self, doubt=self.doubt | self.intent, intent=0)
 
+    def hold_doubtful(self) -> "Progress":
+        """Hold what is pending and in doubt: it may have arrived, and somebody is to decide."""
+        return replace(self, held=self.held | self.pending & self.doubt)
+
     def judge_again(self, rejected: int) -> "Progress":
         """Put a new verdict in place of the old one; what was delivered or is held stays so."""
         return replace(self, rejected=rejected & ~(self.delivered | self.held), refused=0)

@@ -43,6 +43,7 @@ class Work:
         room: Bytes that one event may have in a request.
         now: The moment against which times are judged.
         growing: A last record without its end is left for the next run.
+        hold_doubt: What an earlier run left in doubt is held instead of sent.
         limits: Of framing.
     """
 
@@ -53,6 +54,7 @@ class Work:
     room: int
     now: datetime
     growing: bool = False
+    hold_doubt: bool = False
     limits: Limits = _NO_LIMITS
 
 
@@ -151,15 +153,19 @@ class Preparer:
         """Prepare what is pending of a judged chunk; intent that a crash left over is doubt."""
         look = self._look(state)
         frame = look.frame
-        progress = state.progress.recover()
+        progress = self._recovered(state)
         pending = _flags(progress.pending, frame.records)[frame.rows]
         events = _Events(self._work, look, state.chunk.chunk_id)
         notes = tuple(events.doubt_notes(members(state.progress.intent)))
         return Prepared(replace(state, progress=progress), events.payload(pending), notes)
 
+    def _recovered(self, state: ChunkState) -> Progress:
+        progress = state.progress.recover()
+        return progress.hold_doubtful() if self._work.hold_doubt else progress
+
     def _judge_again(self, state: ChunkState) -> Prepared:
         look, size = self._look(state), state.findings.source_size
-        prepared = self._judge(state.chunk, look, state.progress.recover(), size=size)
+        prepared = self._judge(state.chunk, look, self._recovered(state), size=size)
         events = _Events(self._work, look, state.chunk.chunk_id)
         return replace(prepared, notes=tuple(events.doubt_notes(members(state.progress.intent))))
 

@@ -287,6 +287,7 @@ def _work(run: _Run, source: Opened, load: Load, segments: Path) -> Work:
         room=MAX_BYTES - run.config.endpoint.wrapper.overhead,
         now=run.started,
         growing=run.config.growing,
+        hold_doubt=run.config.hold_doubt,
         limits=Limits(max_record_bytes=source.input.reading.max_record_bytes),
     )
 

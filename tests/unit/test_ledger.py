@@ -83,6 +83,15 @@ def test_parked_twice_is_remembered():
     assert (twice.parked, twice.parked_again) == (1, 1)
 
 
+def test_doubtful_records_can_be_held():
+    """What is pending and in doubt waits for a decision; what met its end, or is not in doubt, does not."""
+    progress = Progress(total=4, delivered=0b0001, doubt=0b0011, parked=0b0100)
+
+    held = progress.hold_doubtful()
+
+    assert (held.held, held.pending, held.doubt) == (0b0010, 0b1100, 0b0011)
+
+
 def test_judging_again_never_touches_what_was_delivered():
     """A new verdict holds for the rest only."""
     progress = Progress(total=4, rejected=0b0001, delivered=0b0010, refused=0b0100)

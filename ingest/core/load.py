@@ -1,5 +1,6 @@
 """What is recorded of a load: one source going to one destination."""
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -72,6 +73,11 @@ class Identity:
     size: int
     blocks: bytes
     stat: Stat
+
+
+def content_of(blocks: bytes) -> str:
+    """Give what stands for the content that block digests are of; a fingerprint is one, too."""
+    return f"sha256:{hashlib.sha256(blocks).hexdigest()}"
 
 
 @dataclass(frozen=True, slots=True)

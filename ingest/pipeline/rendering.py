@@ -24,6 +24,7 @@ from ingest.pipeline.formats import Look, form_of
 from ingest.pipeline.mended import MENDED, Terms, prepare
 from ingest.pipeline.page import causes_of, page_of, timeline_of, told
 from ingest.pipeline.recorded import opened_store
+from ingest.pipeline.receipts import digest_in, report_digests
 from ingest.pipeline.reporting import write_source_reports
 from ingest.pipeline.retry import terms_of
 from ingest.pipeline.summary import SourceResult, refusals_of, summary_of
@@ -117,7 +118,12 @@ def _source(
 ) -> SourceResult:
     mask = order.mask
     states = store.chunks(load)
-    result = SourceResult(shown, tuple(states), refusals=refusals_of(store.notes(load, "refused")))
+    result = SourceResult(
+        shown,
+        tuple(states),
+        refusals=refusals_of(store.notes(load, "refused")),
+        ledger_digest=digest_in(store, load, states),
+    )
     reports = write_source_reports(
         order.config.report_dir,
         number,
@@ -135,7 +141,7 @@ def _source(
         place = Path(str(reports["rejects_csv"])).parent
         rows = _delivered(order, store, load, states)
         reports["delivered_csv"] = str(write_table(place / DELIVERED, _COLUMNS, rows))
-    return replace(result, reports=reports)
+    return replace(result, reports=reports, report_digests=report_digests(reports))
 
 
 def _summary(order: _Order, results: Sequence[SourceResult]) -> dict[str, Any]:

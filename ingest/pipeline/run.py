@@ -50,6 +50,7 @@ from ingest.pipeline.payload import Prepared
 from ingest.pipeline.planning import Plan
 from ingest.pipeline.prepare import Preparer, Work
 from ingest.pipeline.recorded import identity_of, loads_of, opened_store, reopened
+from ingest.pipeline.receipts import digest_in, report_digests
 from ingest.pipeline.recorder import Recorder
 from ingest.pipeline.reporting import write_source_reports
 from ingest.pipeline.sources import (
@@ -275,7 +276,7 @@ def _check_one(run: _Run, source: Opened, number: int, plan: Plan) -> SourceResu
             watch=causes.watch,
         )
     run.rejects[load.source_id] = told(causes, read=result.counts.read)
-    return replace(result, reports=reports)
+    return replace(result, reports=reports, report_digests=report_digests(reports))
 
 
 def _work(run: _Run, source: Opened, load: Load, segments: Path) -> Work:
@@ -623,12 +624,15 @@ class _Counting:
 
 def _result(store: Store, load: Load, *, skipped: str | None) -> SourceResult:
     refusals = tally({str(note.body["code"]): 1} for note in store.notes(load, "refused"))
+    states, reports = tuple(store.chunks(load)), _last_reports(load)
     return SourceResult(
         load,
-        tuple(store.chunks(load)),
+        states,
         refusals=refusals,
         skipped=skipped,
-        reports=_last_reports(load),
+        reports=reports,
+        ledger_digest=digest_in(store, load, states),
+        report_digests=report_digests(reports),
     )
 
 
@@ -658,7 +662,12 @@ def _report(run: _Run, store: Store, load: Load, number: int, stop: Stop) -> Sou
     )
     run.rejects[load.source_id] = told(causes, read=result.counts.read)
     directory = os.path.realpath(Path(str(reports["rejects_csv"])).parent)
-    return replace(result, load=replace(load, reports=directory), reports=reports)
+    return replace(
+        result,
+        load=replace(load, reports=directory),
+        reports=reports,
+        report_digests=report_digests(reports),
+    )
 
 
 def _left_over(run: _Run) -> StoppedError:

@@ -6,7 +6,7 @@ from typing import Any
 
 from ingest import __version__
 from ingest.core.ledger import Counts
-from ingest.core.load import ChunkState, Load, Note, tally, total
+from ingest.core.load import ChunkState, Load, Note, content_of, tally, total
 from ingest.errors import BugError, IngestError
 
 FORMAT = 1
@@ -27,6 +27,8 @@ class SourceResult:
         reports: Paths of its reports by kind.
         limited: `--limit` kept the rest of it back.
         again: Another source of the run is the same load, and counts for it.
+        ledger_digest: Stands for all that the ledger says of its records; None without a ledger.
+        report_digests: SHA-256 of its reports by kind.
     """
 
     load: Load
@@ -36,6 +38,8 @@ class SourceResult:
     reports: Mapping[str, str | None] = field(default_factory=dict)
     limited: bool = False
     again: bool = False
+    ledger_digest: str | None = None
+    report_digests: Mapping[str, str | None] = field(default_factory=dict)
 
     @property
     def counts(self) -> Counts:
@@ -100,12 +104,14 @@ class SourceResult:
         identity = self.load.identity
         return {
             "path": self.load.path,
+            "name": self.load.name,
             "bytes": identity.size,
             "bytes_done": self.bytes_done,
             "complete": self.complete,
             "source_id": str(self.load.source_id),
             "first_size": identity.first_size,
             "fingerprint": identity.fingerprint,
+            "content": content_of(identity.blocks),
             "config_digest": self.load.config_digest,
             "skipped": self.skipped,
             "records": _ends(self.counts),
@@ -113,6 +119,8 @@ class SourceResult:
             "first_time": first,
             "last_time": last,
             "reports": dict(self.reports),
+            "ledger_digest": self.ledger_digest,
+            "report_digests": dict(self.report_digests),
         }
 
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from ingest.core.load import BLOCK_BYTES, Stat
-from ingest.edges.source import LocalFile, ProvenReader, fingerprint_of, hold
+from ingest.core.load import BLOCK_BYTES, Stat, content_of
+from ingest.edges.source import LocalFile, ProvenReader, hold
 from ingest.errors import LockedError, MismatchError, UsageError
 
 
@@ -117,4 +117,4 @@ def test_the_second_holder_is_told_about_the_first(tmp_path):
 
 def test_fingerprint_of_nothing_is_stable():
     """An empty file has one, too."""
-    assert fingerprint_of(b"") == f"sha256:{hashlib.sha256().hexdigest()}"
+    assert content_of(b"") == f"sha256:{hashlib.sha256().hexdigest()}"

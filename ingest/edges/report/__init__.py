@@ -8,6 +8,7 @@ from ingest.edges.report.durable import sweep
 from ingest.edges.report.rows import listed
 from ingest.edges.report.segment import SegmentRef, read_segment, write_segment
 from ingest.edges.report.shelf import (
+    digests_listed,
     report_directory,
     safe_stem,
     write_document,
@@ -20,6 +21,7 @@ __all__ = [
     "XLSX_ROWS",
     "ReportPaths",
     "SegmentRef",
+    "digests_listed",
     "listed",
     "read_segment",
     "report_directory",

@@ -77,6 +77,18 @@ def report_directory(root: Path, *parts: str, mode: int = PRIVATE) -> Path:
     return path
 
 
+def digests_listed(directory: Path) -> dict[str, str]:
+    """Give the SHA-256 of each report that was put into a directory, by its name, as `sha256:...`.
+
+    None of a directory that holds no list, or one that is not ours.
+    """
+    try:
+        known = _read_manifest(directory / _MANIFEST)
+    except UsageError:
+        return {}
+    return {name: f"sha256:{hashes[0]}" for name, hashes in known.items() if hashes}
+
+
 def write_document(path: Path, content: bytes, *, mode: int = PRIVATE) -> Path:
     """Write one report whole; gives where it stands, which is beside a foreign file.
 

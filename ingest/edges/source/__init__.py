@@ -4,7 +4,7 @@
 they were not, `listing` turns what was typed into files, `locks` keeps two runs apart.
 """
 
-from ingest.edges.source.files import LocalFile, ProvenReader, Seen, fingerprint_of, spooled
+from ingest.edges.source.files import LocalFile, ProvenReader, Seen, spooled
 from ingest.edges.source.listing import expand, listed
 from ingest.edges.source.locks import hold
 
@@ -13,7 +13,6 @@ __all__ = [
     "ProvenReader",
     "Seen",
     "expand",
-    "fingerprint_of",
     "hold",
     "listed",
     "spooled",

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
-from ingest.core.load import BLOCK_BYTES, Identity, Stat
+from ingest.core.load import BLOCK_BYTES, Identity, Stat, content_of
 from ingest.edges.source.packed import Unpacked, kind_of
 from ingest.errors import MismatchError, StoppedError, UsageError
 
@@ -28,11 +28,6 @@ _USUAL_RATIO = 6
 
 Seen = Callable[[int], None]
 """Called with the bytes hashed so far."""
-
-
-def fingerprint_of(digests: bytes) -> str:
-    """Give the fingerprint that block digests stand for."""
-    return f"sha256:{hashlib.sha256(digests).hexdigest()}"
 
 
 class LocalFile:
@@ -191,7 +186,7 @@ class LocalFile:
         digests = b"".join(blocks)
         return Identity(
             first_size=size,
-            fingerprint=fingerprint_of(digests),
+            fingerprint=content_of(digests),
             size=size,
             blocks=digests,
             stat=self.stat,

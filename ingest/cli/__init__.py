@@ -24,6 +24,7 @@ from ingest.cli.options import (
     PLACES,
     PLAN,
     READING,
+    RECORD,
     RENDERING,
     RESUME,
     RETURN,
@@ -135,6 +136,20 @@ def status(which: str | None, *, state: str | None, as_json: bool) -> None:
     from ingest.cli.status import show  # noqa: PLC0415 - see the module's docstring
 
     click.echo(show(which, state=state, as_json=as_json))
+
+
+@group.command(epilog="Example: ingest why events.csv --line 17")
+@click.argument("source", required=False, metavar="[SOURCE]")
+@together(RECORD, STATE, JSON)
+def why(source: str | None, **typed: Any) -> None:
+    """Show the whole history of one record.
+
+    Where it is, how it was judged, each attempt to send it, and how it ended. SOURCE may be left
+    out with --uuid: all loads are searched then.
+    """
+    from ingest.cli.why import show  # noqa: PLC0415 - see the module's docstring
+
+    click.echo(show(source, **typed))
 
 
 @group.command(epilog="Example: ingest doctor --config nightly.toml --job shop")

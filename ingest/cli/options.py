@@ -295,6 +295,22 @@ AFTER_LOSS = (
     ),
 )
 
+RECORD = (
+    click.option(
+        "--line",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="A physical line of the record, as an editor counts; the header is line 1.",
+    ),
+    click.option(
+        "--record",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="The number of the record, from 1; reports have it.",
+    ),
+    click.option("--uuid", metavar="UUID", help="The event_uuid of the record."),
+)
+
 STATE = (
     _option(
         "--state",

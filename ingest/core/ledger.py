@@ -172,6 +172,16 @@ class Progress:
         """Whether nothing is left to send; held records do not count as left."""
         return not self.pending
 
+    def end_of(self, record: int) -> str:
+        """Give the end of one record: `delivered`, `refused`, `rejected`, `held` or `unsent`."""
+        ends = {
+            "delivered": self.delivered,
+            "refused": self.refused,
+            "rejected": self.rejected,
+            "held": self.held,
+        }
+        return next((end for end, bits in ends.items() if bits >> record & 1), "unsent")
+
     def intend(self, records: int) -> "Progress":
         """Mark records that may be sent from here on.
 

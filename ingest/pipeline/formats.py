@@ -166,8 +166,8 @@ def form_of(
     return _Csv(opened, opened.mapping, read_at, source_id, limits)
 
 
-def _made(source_id: UUID, offsets: Ints, keys: Sequence[pl.Series]) -> pl.Series:
-    """Ids made from key columns; from places where there are none, or one is null."""
+def made_ids(source_id: UUID, offsets: Ints, keys: Sequence[pl.Series]) -> pl.Series:
+    """Give ids made from key columns; from places where there are none, or one is null."""
     if not keys:
         return encoder.uuid_series(source_id, offsets)
     missing = _missing(keys)
@@ -187,7 +187,8 @@ def _value(text: str, kind: str) -> object:
         return text
 
 
-def _key(values: pl.Series, nulls: Sequence[str]) -> pl.Series:
+def key_of(values: pl.Series, nulls: Sequence[str]) -> pl.Series:
+    """Give a key column, with null where a cell is empty, blank or a null token."""
     blank = (values.str.strip_chars() == "") | values.is_in(list(nulls))
     return values.set(blank, None)
 
@@ -200,8 +201,19 @@ def _missing(keys: Sequence[pl.Series]) -> Ints:
     return np.flatnonzero(np.logical_or.reduce(flags))
 
 
-def _places(offsets: Ints) -> dict[str, Any]:
-    """What a frame of records that came back says of their places."""
+def rewriter_of(mapping: JsonMapping) -> jsonl.Rewriter:
+    """Give what makes the changes of a mapping in lines."""
+    converter = encoder.Encoder(mapping.conversions)
+
+    def convert(table: pl.DataFrame) -> tuple[pl.DataFrame, list[tuple[str, str, pl.Series]]]:
+        mapped = converter.map(table)
+        return mapped.table, mapped.misfits
+
+    return jsonl.Rewriter(mapping, convert)
+
+
+def placed(offsets: Ints) -> dict[str, Any]:
+    """Give what a frame of records that came back says of their places."""
     count, none = len(offsets), np.zeros(0, dtype=np.int64)
     return {
         "start": _NOWHERE,
@@ -281,7 +293,7 @@ class _Csv:
             name: pl.Series([record[place] or None for record in records], dtype=pl.String)
             for place, name in enumerate(self._opened.columns)
         }
-        return _CsvLook(self, framing.Frame(table=pl.DataFrame(columns), **_places(offsets)))
+        return _CsvLook(self, framing.Frame(table=pl.DataFrame(columns), **placed(offsets)))
 
 
 class _CsvLook:
@@ -325,7 +337,7 @@ class _CsvLook:
     def _keys(self) -> list[pl.Series]:
         """Key columns, with null where a cell is empty, blank or a null token."""
         mapping = self._form.mapping
-        return [_key(self.frame.table[name], mapping.nulls) for name in mapping.key]
+        return [key_of(self.frame.table[name], mapping.nulls) for name in mapping.key]
 
     def encode(self, wanted: Flags, *, made: pl.Series | None = None) -> Encoded:
         uuids = self.made_uuids(np.flatnonzero(wanted)) if made is None else made
@@ -333,7 +345,7 @@ class _CsvLook:
 
     def made_uuids(self, rows: Ints) -> pl.Series:
         offsets = self.frame.offsets[self.frame.rows[rows]]
-        return _made(self._form.source_id, offsets, [key.gather(rows) for key in self._keys])
+        return made_ids(self._form.source_id, offsets, [key.gather(rows) for key in self._keys])
 
     def given_uuid(self, row: int) -> str | None:
         table = self._mapped.table
@@ -386,21 +398,11 @@ class _Jsonl:
         self.clock = encoder.Encoder(
             FieldMapping((Field(TIMESTAMP, TIMESTAMP),), timezone=mapping.timezone)
         )
-        self.rewriter = None if mapping.plain else self._rewriter(mapping)
+        self.rewriter = None if mapping.plain else rewriter_of(mapping)
         self.wanted = self._wanted(opened, mapping)
         self.collector = jsonl.Collector(self.wanted)
         self._kinds: dict[str, Kind] = {}
         self._validator: Validator | None = None
-
-    @staticmethod
-    def _rewriter(mapping: JsonMapping) -> jsonl.Rewriter:
-        converter = encoder.Encoder(mapping.conversions)
-
-        def convert(table: pl.DataFrame) -> tuple[pl.DataFrame, list[tuple[str, str, pl.Series]]]:
-            mapped = converter.map(table)
-            return mapped.table, mapped.misfits
-
-        return jsonl.Rewriter(mapping, convert)
 
     def _wanted(self, opened: Described, mapping: JsonMapping) -> jsonl.Wanted:
         book = opened.book
@@ -449,7 +451,7 @@ class _Jsonl:
         return objects[0] if one else None, faults
 
     def back(self, records: Sequence[Record], offsets: Ints) -> Look:
-        frame = jsonl.Frame(objects=list(records), blocks=(), **_places(offsets))
+        frame = jsonl.Frame(objects=list(records), blocks=(), **placed(offsets))
         if self.rewriter is None:
             self._gather(frame.objects)
         return self._look(frame)
@@ -568,11 +570,11 @@ class _JsonlLook:
     def _keys(self) -> list[pl.Series]:
         """Key members as they stand in the source."""
         mapping, objects = self._form.mapping, self.frame.objects
-        return [_key(jsonl.key_texts(objects, path), mapping.nulls) for path in mapping.key]
+        return [key_of(jsonl.key_texts(objects, path), mapping.nulls) for path in mapping.key]
 
     def made_uuids(self, rows: Ints) -> pl.Series:
         offsets = self.frame.offsets[self.frame.rows[rows]]
-        return _made(self._form.source_id, offsets, [key.gather(rows) for key in self._keys])
+        return made_ids(self._form.source_id, offsets, [key.gather(rows) for key in self._keys])
 
     def encode(self, wanted: Flags, *, made: pl.Series | None = None) -> Encoded:
         rows = np.flatnonzero(wanted)

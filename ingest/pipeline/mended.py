@@ -267,7 +267,7 @@ class TakeBack:
         held = state.progress.held
         for note in mended:
             if held >> note.record & 1:
-                found[first + note.record + 1] = _reject_of(note.body["was"]), note
+                found[first + note.record + 1] = reject_of(note.body["was"]), note
         return found
 
     def _rejects(self, segment: Segment | None) -> Iterator[Reject]:
@@ -640,7 +640,8 @@ def _reject_json(reject: Reject) -> dict[str, Any]:
     }
 
 
-def _reject_of(body: Any) -> Reject:
+def reject_of(body: Any) -> Reject:
+    """Give the reject that a note of a mended record keeps."""
     raw, cells = body["raw"], body["cells"]
     return Reject(
         **{name: body[name] for name in ("reject_id", "record", "line", "offset", "length")},

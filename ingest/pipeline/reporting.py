@@ -122,19 +122,8 @@ def doubts_of(states: Sequence[ChunkState], doubtful: Iterable[Note]) -> Iterato
                 line=body["line"],
                 offset=body["offset"],
                 event_uuid=body["event_uuid"],
-                end=_end_of(state, note.record),
+                end=state.progress.end_of(note.record),
             )
-
-
-def _end_of(state: ChunkState, record: int) -> str:
-    progress = state.progress
-    ends = {
-        "delivered": progress.delivered,
-        "refused": progress.refused,
-        "rejected": progress.rejected,
-        "held": progress.held,
-    }
-    return next((end for end, bits in ends.items() if bits >> record & 1), "unsent")
 
 
 def _texts(values: object) -> list[str]:

@@ -14,6 +14,7 @@ import click
 from ingest import __version__
 from ingest.cli.options import (
     AFTER_LOSS,
+    AUDIT,
     CONFIG,
     DESTINATION,
     GATE,
@@ -37,6 +38,7 @@ from ingest.errors import BugError, IngestError, UsageError
 
 _INTERRUPTED = 130
 _BROKEN_PIPE = 141
+_DISAGREES = 5
 
 
 @click.group(
@@ -127,15 +129,21 @@ def report(context: click.Context, /, **typed: Any) -> None:
 
 @group.command()
 @click.argument("which", required=False, metavar="[RUN or SOURCE]")
-@together(STATE, JSON)
-def status(which: str | None, *, state: str | None, as_json: bool) -> None:
+@together(AUDIT, STATE, JSON)
+def status(which: str | None, *, audit: bool, state: str | None, as_json: bool) -> None:
     """Show loads and runs, and what is left.
 
-    The newest first; why a run stopped stands behind it.
+    The newest first; why a run stopped stands behind it. With --audit everything is recounted
+    from the ledger, the reports and the sources: exit 0 when all agrees, 5 when not.
     """
-    from ingest.cli.status import show  # noqa: PLC0415 - see the module's docstring
+    from ingest.cli.status import recount, show  # noqa: PLC0415 - see the module's docstring
 
-    click.echo(show(which, state=state, as_json=as_json))
+    if not audit:
+        click.echo(show(which, state=state, as_json=as_json))
+        return
+    text, agrees = recount(which, state=state, as_json=as_json)
+    click.echo(text)
+    raise click.exceptions.Exit(0 if agrees else _DISAGREES)
 
 
 @group.command(epilog="Example: ingest why events.csv --line 17")

@@ -295,6 +295,14 @@ AFTER_LOSS = (
     ),
 )
 
+AUDIT = (
+    _option(
+        "--audit",
+        is_flag=True,
+        help="Recount everything from ledger, reports and sources; 5 where they disagree.",
+    ),
+)
+
 RECORD = (
     click.option(
         "--line",

@@ -434,7 +434,7 @@ class TakeBack:
         rejected = bits & state.progress.rejected
         codes, segment = Counter(findings.codes), findings.segment
         if rejected:
-            codes.subtract(_codes_of(case.reject for case in fresh if case.before is None))
+            codes.subtract(codes_of(case.reject for case in fresh if case.before is None))
             segment = self._segment(state, rejected)
         warnings, warned = Counter(findings.warnings), findings.warned
         for case, before in zip(fresh, self._warned_before(fresh), strict=True):
@@ -580,7 +580,7 @@ def _newly_doubtful(progress: Progress, before: Note) -> bool:
     return bool(tried) and not before.body["doubt"]
 
 
-def _codes_of(rejects: Iterable[Reject]) -> Counter[str]:
+def codes_of(rejects: Iterable[Reject]) -> Counter[str]:
     """How often codes were counted for rejects: by fault in reading, by record in the rules."""
     counted: Counter[str] = Counter()
     for reject in rejects:

@@ -73,17 +73,21 @@ def rejects_of(
 ) -> Iterator[Reject]:
     """Yield all rejected and refused records in the order of their records."""
     starts = {state.chunk.chunk_id: state.chunk.start.record for state in states}
-    by_rules = (
-        reject
-        for state in states
-        if (segment := state.findings.segment) is not None
-        for reject in read_segment(
-            segments,
-            SegmentRef(segment.name, segment.bytes, segment.sha256, segment.rejects),
-        )
-    )
+    by_rules = (reject for state in states for reject in rejects_in(state, segments=segments))
     by_api = (refusal(load, note, first=starts[note.chunk_id]) for note in refused)
     return heapq.merge(by_rules, by_api, key=lambda reject: reject.record)
+
+
+def rejects_in(state: ChunkState, *, segments: Path) -> Iterator[Reject]:
+    """Yield the rejects of a chunk, which are in its segment.
+
+    Raises:
+        MismatchError: The segment is not what the ledger says.
+    """
+    segment = state.findings.segment
+    if segment is not None:
+        ref = SegmentRef(segment.name, segment.bytes, segment.sha256, segment.rejects)
+        yield from read_segment(segments, ref)
 
 
 def refusal(load: Load, note: Note, *, first: int) -> Reject:

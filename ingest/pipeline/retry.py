@@ -200,7 +200,7 @@ async def _retry_all(returned: _Return, store: Store, loads: Sequence[Load]) -> 
 
 async def _retry_one(returned: _Return, store: Store, load: Load, number: int, wire: _Wire) -> None:
     run, stop = returned.run, returned.stop
-    with hold_load(run.config, load, holder=run.holder):
+    with hold_load(run.config.shared, load, holder=run.holder):
         load = _fresh(store, load)
         terms = _terms(run, store, load, accept=returned.accept)
         states = store.chunks(load)
@@ -410,7 +410,7 @@ async def _settle_all(
 async def _settle_one(
     run: _Run, store: Store, load: Load, number: int, wish: Wish, *, wire: _Wire, stop: Stop
 ) -> None:
-    with hold_load(run.config, load, holder=run.holder):
+    with hold_load(run.config.shared, load, holder=run.holder):
         load = _fresh(store, load)
         states = store.chunks(load)
         run.took_up(load, states)

@@ -23,7 +23,7 @@ from ingest.config import Input, RunConfig
 from ingest.core import identity as ids
 from ingest.core.json_mapping import JsonMapping
 from ingest.core.json_planning import Sample, plan_json
-from ingest.core.load import Identity, Load
+from ingest.core.load import Destination, Identity, Load
 from ingest.core.mapping import Mapping as FieldMapping
 from ingest.core.model import Dialect, Json, Position
 from ingest.core.planning import plan, positions
@@ -434,23 +434,35 @@ def _differences(load: Load, settings: Mapping[str, Any], opened: Opened) -> str
 
 def lock_file(config: RunConfig, opened: Opened, *, holder: str) -> AbstractContextManager[None]:
     """Hold the file itself for this destination: by device and inode, whatever its path."""
-    stat = opened.file.stat
-    return _lock(config, opened.file.path, f"file\n{stat.device}\n{stat.inode}", holder=holder)
+    stat, what = opened.file.stat, opened.file.path
+    key = f"file\n{stat.device}\n{stat.inode}"
+    return _lock(config.shared, config.destination, what, key, holder=holder)
 
 
 def lock_load(
     config: RunConfig, opened: Opened, load: Load, *, holder: str
 ) -> AbstractContextManager[None]:
     """Hold the load: the same bytes under another path are the same load."""
-    return _lock(config, opened.file.path, f"load\n{load.source_id}", holder=holder)
+    return hold_load(config.shared, replace(load, path=opened.file.path), holder=holder)
 
 
-def hold_load(config: RunConfig, load: Load, *, holder: str) -> AbstractContextManager[None]:
-    """Hold a load without its source."""
-    return _lock(config, load.path, f"load\n{load.source_id}", holder=holder)
+def hold_load(shared: Path, load: Load, *, holder: str) -> AbstractContextManager[None]:
+    """Hold a load without its source.
+
+    Args:
+        shared: What all runs of this user share.
+        load: It.
+        holder: Who holds it, for the message of others.
+
+    Raises:
+        LockedError: A run works on it.
+    """
+    return _lock(shared, load.destination, load.path, f"load\n{load.source_id}", holder=holder)
 
 
-def _lock(config: RunConfig, what: str, key: str, *, holder: str) -> AbstractContextManager[None]:
-    text = f"{key}\n{config.destination.origin}\n{config.destination.account}"
+def _lock(
+    shared: Path, destination: Destination, what: str, key: str, *, holder: str
+) -> AbstractContextManager[None]:
+    text = f"{key}\n{destination.origin}\n{destination.account}"
     name = hashlib.sha256(text.encode()).hexdigest()[:32]
-    return hold(config.shared / "locks", name, what=what, holder=holder)
+    return hold(shared / "locks", name, what=what, holder=holder)

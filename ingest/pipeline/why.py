@@ -11,16 +11,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from ingest.core.load import ChunkState, Load, Note, Segment
+from ingest.core.load import ChunkState, Load, Note
 from ingest.core.model import Reject, Violation
 from ingest.edges.attempts import read_attempts
 from ingest.edges.encoder import uuid_series
-from ingest.edges.report import SegmentRef, read_segment
 from ingest.edges.source import LocalFile
 from ingest.edges.store import LEDGER, Store
 from ingest.errors import IngestError, MismatchError, StoppedError, UsageError
 from ingest.pipeline.mended import MENDED, reject_of
 from ingest.pipeline.places import Places, ids_of, own_id_in, places_of
+from ingest.pipeline.reporting import rejects_in
 
 _FACTS: Final = ("line", "offset", "length")
 
@@ -376,24 +376,18 @@ def _kept(store: Store, load: Load, state: ChunkState) -> Iterator[tuple[int, di
                 {"event_uuid": made}
                 | {name: note.body[name] for name in names if name in note.body},
             )
-    for reject in _rejects(store, load, state.findings.segment):
+    for reject in rejects_in(state, segments=store.segments(load)):
         facts: dict[str, Any] = {name: getattr(reject, name) for name in _FACTS}
         facts["event_uuid"] = uuid_series(load.source_id, [reject.offset])[0]
         yield reject.record - 1 - state.chunk.start.record, facts
-
-
-def _rejects(store: Store, load: Load, segment: Segment | None) -> Iterator[Reject]:
-    if segment is not None:
-        ref = SegmentRef(segment.name, segment.bytes, segment.sha256, segment.rejects)
-        yield from read_segment(store.segments(load), ref)
 
 
 def _rejected(store: Store, load: Load, place: _Place) -> Reject | None:
     if not place.state.progress.rejected >> place.record & 1:
         return None
     number = place.state.chunk.start.record + place.record + 1
-    segment = place.state.findings.segment
-    return next((one for one in _rejects(store, load, segment) if one.record == number), None)
+    rejects = rejects_in(place.state, segments=store.segments(load))
+    return next((one for one in rejects if one.record == number), None)
 
 
 def _note(store: Store, load: Load, place: _Place, kind: str) -> Note | None:

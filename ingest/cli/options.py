@@ -287,6 +287,11 @@ RENDERING = (
 
 AFTER_LOSS = (
     _option(
+        "--adopt",
+        metavar="SUMMARY",
+        help="Begin a lost ledger anew from the summary.json of the last run: the same event_uuids.",
+    ),
+    _option(
         "--on-doubt",
         type=click.Choice(["send", "hold"]),
         default="send",

@@ -106,6 +106,7 @@ class Settings:
     rejudge: bool = False
     growing: bool = False
     on_doubt: str = "send"
+    adopt: str | None = None
     skip_bad_files: bool = False
     resume: str | None = None
     max_rejects: str | None = None
@@ -141,6 +142,7 @@ class RunConfig:
         rejudge: Judge rejected and refused records again.
         growing: A last line without its end is left for the next run.
         hold_doubt: What an earlier run left in doubt is held instead of sent again.
+        adopt: A receipt from which sources that the ledger does not know are taken up.
         skip_bad_files: A source that cannot be read is reported, and the others go on.
         resume: A run whose loads are to go on, in place of sources; None without.
         allowance: How many may be rejected or refused.
@@ -170,6 +172,7 @@ class RunConfig:
     rejudge: bool
     growing: bool
     hold_doubt: bool
+    adopt: Path | None
     skip_bad_files: bool
     resume: str | None
     allowance: Allowance
@@ -222,6 +225,7 @@ def resolve(settings: Settings, *, environ: Mapping[str, str], sends: bool) -> R
         rejudge=settings.rejudge,
         growing=settings.growing,
         hold_doubt=settings.on_doubt == "hold",
+        adopt=Path(settings.adopt) if settings.adopt else None,
         skip_bad_files=settings.skip_bad_files,
         resume=settings.resume,
         allowance=allowance_of(settings.max_rejects),

@@ -20,6 +20,7 @@ from uuid import UUID
 
 from ingest.config import SANDBOX_RATE, RunConfig, flags_for
 from ingest.core.address import Address, address_of
+from ingest.core.adoption import Claim
 from ingest.core.batching import MAX_BYTES
 from ingest.core.figures import counted
 from ingest.core.guard import printable
@@ -35,15 +36,15 @@ from ingest.edges.framing import Limits
 from ingest.edges.limit import SharedLimit, limit_file
 from ingest.edges.report import report_directory, sweep, write_document, write_summary
 from ingest.edges.source import ProvenReader
-from ingest.edges.store import RunRow, Store
+from ingest.edges.store import RunRow, Store, set_aside
 from ingest.engine.local import ahead
 from ingest.errors import (
     IngestError,
     InterruptedRun,
-    MismatchError,
     StoppedError,
     UsageError,
 )
+from ingest.pipeline.adoption import adopt, claimed, read_claims
 from ingest.pipeline.delivery import Clock, Delivery, Terms, Traffic, over_allowance
 from ingest.pipeline.page import Told, causes_of, page_of, timeline_of, told
 from ingest.pipeline.payload import Prepared
@@ -62,6 +63,7 @@ from ingest.pipeline.sources import (
     RuleBook,
     RuleBooks,
     check_config,
+    check_growth,
     find,
     is_spooled,
     lock_file,
@@ -101,6 +103,7 @@ class _Run:
     more: dict[str, Any] = field(default_factory=dict)
     rejects: dict[UUID, Told] = field(default_factory=dict)
     left_s: float | None = None
+    claims: Sequence[Claim] = ()
 
     def skip(self, sources: Sequence[Refused]) -> None:
         """Report sources that `--skip-bad-files` leaves out."""
@@ -128,6 +131,7 @@ def run_command(config: RunConfig, *, as_json: bool) -> dict[str, Any]:
         IngestError: Nothing was begun: a source, a setting or the ledger cannot be used.
     """
     run = _begin(config, as_json=as_json)
+    run.claims = read_claims(config)
     with ExitStack() as stack:
         sources, store = _resumed(run, stack) if config.resume else _found(run, stack)
         if config.key is not None:
@@ -145,7 +149,7 @@ def _found(run: _Run, stack: ExitStack) -> tuple[list[Opened], Store]:
     sources, bad = stack.enter_context(opened(config, run.books, spool=spool, run_id=run.run_id))
     run.skip(bad)
     _prove(config.report_dir)
-    return sources, stack.enter_context(_store(config.state))
+    return sources, stack.enter_context(_store(config.state, anew=config.adopt is not None))
 
 
 def _resumed(run: _Run, stack: ExitStack) -> tuple[list[Opened], Store]:
@@ -217,8 +221,10 @@ def _prove(directory: Path) -> None:
         raise _no_place("--report-dir", directory, error) from error
 
 
-def _store(directory: Path) -> Store:
+def _store(directory: Path, *, anew: bool) -> Store:
     try:
+        if anew:
+            set_aside(directory)
         return Store(directory)
     except StoppedError as error:
         raise _no_place("--state", directory, error) from error
@@ -400,7 +406,22 @@ async def _send_one(
     with ExitStack() as locks:
         locks.enter_context(lock_file(config, source, holder=run.holder))
         found = await asyncio.to_thread(find, source, config, store, seen=lambda _: _obey(stop))
+        claim = None
+        if run.claims and found.new:
+            claim, load = claimed(run.claims, source, found.load)
+            found = replace(found, load=load)
         locks.enter_context(lock_load(config, source, found.load, holder=run.holder))
+        if claim is not None:
+            found, said = await asyncio.to_thread(
+                adopt,
+                store,
+                source,
+                claim,
+                replace(found.load, run_id=run.run_id, fence=1),
+                work=lambda load, segments: _work(run, source, load, segments),
+                obey=lambda: _obey(stop),
+            )
+            run.display.tell(said)
         load, states, skipped = _take_up(run, source, found, store)
         again = run.took_up(load, states)
         plan.leave(sum(_settled_bytes(state) for state in states))
@@ -457,7 +478,7 @@ def _take_up(
         return found.load, [], None
     states = store.chunks(found.load)
     if found.grown:
-        _check_growth(source, states)
+        check_growth(source, states)
     load = check_config(found, source, run.config)
     if run.config.rejudge:
         judged = replace(load, fence=load.fence + 1)
@@ -473,22 +494,6 @@ def _take_up(
         return here, states, f"same as {found.moved_from}, run {load.run_id}, nothing sent"
     store.amend(load)
     return load, states, f"already complete (run {load.run_id}), nothing sent"
-
-
-def _check_growth(source: Opened, states: Sequence[ChunkState]) -> None:
-    if not states or not states[-1].findings.unterminated:
-        return
-    last = states[-1].progress.total - 1
-    if not states[-1].progress.rejected >> last & 1:
-        raise MismatchError(
-            f"{source.file.path} has grown after a last line that was not complete when it was sent"
-            f" (record {states[-1].chunk.stop.record:,})",
-            hint=(
-                "put the original back, or send it as a load of its own: --as NAME;"
-                " --growing leaves such a line for the next run"
-            ),
-            code="source_grown_within_record",
-        )
 
 
 def _unjudged(state: ChunkState) -> ChunkState:

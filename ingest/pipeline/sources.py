@@ -13,7 +13,7 @@ import hashlib
 import json
 import shlex
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +23,7 @@ from ingest.config import Input, RunConfig
 from ingest.core import identity as ids
 from ingest.core.json_mapping import JsonMapping
 from ingest.core.json_planning import Sample, plan_json
-from ingest.core.load import Destination, Identity, Load
+from ingest.core.load import ChunkState, Destination, Identity, Load
 from ingest.core.mapping import Mapping as FieldMapping
 from ingest.core.model import Dialect, Json, Position
 from ingest.core.planning import plan, positions
@@ -430,6 +430,27 @@ def _differences(load: Load, settings: Mapping[str, Any], opened: Opened) -> str
     if load.form != opened.form:
         found.append("another way of reading it")
     return " and ".join(found) or "another configuration"
+
+
+def check_growth(source: Opened, states: Sequence[ChunkState]) -> None:
+    """Check that a source has grown behind a whole record, or one that was rejected.
+
+    Raises:
+        MismatchError: It has grown within a record that was sent.
+    """
+    if not states or not states[-1].findings.unterminated:
+        return
+    last = states[-1].progress.total - 1
+    if not states[-1].progress.rejected >> last & 1:
+        raise MismatchError(
+            f"{source.file.path} has grown after a last line that was not complete when it was sent"
+            f" (record {states[-1].chunk.stop.record:,})",
+            hint=(
+                "put the original back, or send it as a load of its own: --as NAME;"
+                " --growing leaves such a line for the next run"
+            ),
+            code="source_grown_within_record",
+        )
 
 
 def lock_file(config: RunConfig, opened: Opened, *, holder: str) -> AbstractContextManager[None]:

@@ -203,10 +203,20 @@ class LocalFile:
         whole = size // BLOCK_BYTES * _DIGEST_BYTES
         if self.size < size or recorded[:whole] != now[:whole]:
             return False
+        return self.prefix_digests(size, now=now) == recorded
+
+    def prefix_digests(self, size: int, *, now: bytes) -> bytes:
+        """Give the digests of the blocks of the first bytes, the last one cut.
+
+        Args:
+            size: How many bytes; no more than there are.
+            now: The digests of the whole content as it is now.
+        """
+        whole = now[: size // BLOCK_BYTES * _DIGEST_BYTES]
         if size % BLOCK_BYTES == 0:
-            return True
+            return whole
         tail = self.read_raw(size // BLOCK_BYTES * BLOCK_BYTES, size % BLOCK_BYTES)
-        return hashlib.sha256(tail).digest() == recorded[whole:]
+        return whole + hashlib.sha256(tail).digest()
 
 
 def spooled(stream: BinaryIO, directory: Path, name: str) -> Path:

@@ -25,7 +25,7 @@ from ingest.edges.store import rows
 from ingest.edges.store.witness import Testimony, Witness, read
 from ingest.errors import BugError, CredentialsError, MismatchError, StoppedError
 
-__all__ = ["LEDGER", "RunRow", "Store"]
+__all__ = ["LEDGER", "RunRow", "Store", "set_aside"]
 
 LEDGER, WITNESS, SEGMENTS = "ledger.sqlite3", "ledger.witness", "segments"
 _CHECK_BYTES = 256 * 1024 * 1024
@@ -99,7 +99,9 @@ class Store:
             raise self._damaged(f"the witness {self.directory / WITNESS} is missing")
         if found is not None and found.commits and not has_ledger:
             raise self._damaged(
-                f"the ledger {self.directory / LEDGER} is gone, its witness saw {found.commits} commits"
+                f"the ledger {self.directory / LEDGER} is gone, its witness saw {found.commits} commits",
+                hint=f"restore {self.directory} from a backup, or begin it anew from what the last run"
+                " left: run --adopt summary.json; nothing was sent",
             )
         if found is None:
             found = Testimony(ledger_id=uuid4(), commits=0)
@@ -172,10 +174,10 @@ class Store:
                 f" it has {meta['commits']}, its witness saw {testimony.commits}"
             )
 
-    def _damaged(self, message: str) -> MismatchError:
+    def _damaged(self, message: str, *, hint: str = "") -> MismatchError:
         return MismatchError(
             message,
-            hint=f"restore {self.directory} from a backup; nothing was sent",
+            hint=hint or f"restore {self.directory} from a backup; nothing was sent",
             code="ledger_damaged",
         )
 
@@ -269,9 +271,29 @@ class Store:
     def add_load(self, load: Load) -> Load:
         """Record a load and give it with its number."""
         with self._transaction() as db:
-            (number,) = db.execute("SELECT coalesce(max(load_id), 0) + 1 FROM load").fetchone()
-            numbered = replace(load, load_id=number)
-            db.execute(f"INSERT INTO load VALUES ({_MARKS['load']})", rows.load_row(numbered))  # noqa: S608 - marks only
+            return _insert(db, load)
+
+    def adopt(
+        self, load: Load, fill: Callable[[Load], Iterable[tuple[ChunkState, Iterable[Note]]]]
+    ) -> Load:
+        """Record a load with chunks and notes, all or nothing; give it with its number.
+
+        Args:
+            load: As it is to be.
+            fill: Gives its chunks, of one number the last holds, each with its notes; called with
+                the numbered load.
+        """
+        with self._transaction() as db:
+            numbered = _insert(db, load)
+            for state, notes in fill(numbered):
+                db.execute(
+                    f"REPLACE INTO chunk VALUES ({_MARKS['chunk']})",  # noqa: S608 - marks only
+                    rows.chunk_row(numbered.load_id, state),
+                )
+                db.executemany(
+                    f"REPLACE INTO note VALUES ({_MARKS['note']})",  # noqa: S608 - marks only
+                    (rows.note_row(numbered.load_id, note) for note in notes),
+                )
         return numbered
 
     def claim(self, load: Load) -> Load:
@@ -401,6 +423,31 @@ class Store:
     def commits(self) -> int:
         """The transactions committed so far."""
         return int(self._select("SELECT value FROM meta WHERE key='commits'")[0][0])
+
+
+def set_aside(directory: Path) -> Path | None:
+    """Put away what a ledger that is gone has left: its witness, its log, its segments.
+
+    Gives where that is now; None where the ledger is there, or left nothing.
+    """
+    names = (WITNESS, f"{LEDGER}-wal", f"{LEDGER}-shm", SEGMENTS)
+    left = [directory / name for name in names if (directory / name).exists()]
+    if (directory / LEDGER).exists() or directory / WITNESS not in left:
+        return None
+    numbers = (number for number in range(1, 1_000_000))
+    aside = next(p for n in numbers if not (p := directory / f"lost-{n}").exists())
+    aside.mkdir(mode=0o700)
+    for path in left[::-1]:  # the witness last: until then the ledger counts as gone
+        path.rename(aside / path.name)
+    _sync_directory(directory)
+    return aside
+
+
+def _insert(db: sqlite3.Connection, load: Load) -> Load:
+    (number,) = db.execute("SELECT coalesce(max(load_id), 0) + 1 FROM load").fetchone()
+    numbered = replace(load, load_id=number)
+    db.execute(f"INSERT INTO load VALUES ({_MARKS['load']})", rows.load_row(numbered))  # noqa: S608 - marks only
+    return numbered
 
 
 def _run_of(row: Any) -> RunRow:

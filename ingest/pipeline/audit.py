@@ -23,7 +23,7 @@ from ingest.edges.store import Store
 from ingest.errors import IngestError, UsageError
 from ingest.pipeline.audit_reports import report_findings
 from ingest.pipeline.mended import codes_of
-from ingest.pipeline.places import Places, ids_of
+from ingest.pipeline.places import Places
 from ingest.pipeline.receipts import digest_in
 from ingest.pipeline.reporting import rejects_in
 from ingest.pipeline.sources import hold_load
@@ -257,7 +257,7 @@ def _framed(
         for frame in places.frames(chunks[0].start, size=size or load.identity.size):
             records = int(frame.offsets.searchsorted(stop.offset))
             if places.has_own_ids:
-                ids = ids_of(places, load.source_id, frame)[:records]
+                ids = places.ids(frame)[:records]
                 first = frame.start.record + 1
                 repeats.add(ids, range(first, first + records))
             yield records

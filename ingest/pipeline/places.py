@@ -7,7 +7,6 @@ needs the schemas that a run was given.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
-from uuid import UUID
 
 import numpy as np
 import orjson
@@ -21,7 +20,7 @@ from ingest.core.model import Dialect, Position
 from ingest.edges import encoder, framing, jsonl
 from ingest.edges.source import LocalFile, ProvenReader
 from ingest.errors import MismatchError
-from ingest.pipeline.formats import Frame, placed, rewriter_of
+from ingest.pipeline.formats import Frame, key_of, made_ids, placed, rewriter_of
 
 _PIECE_BYTES = 1 << 20
 _Given = Callable[[Any], list[str | None]]
@@ -39,18 +38,20 @@ class Places:
         form: Any = load.form
         content: Any = load.config["mapping"]
         self.read_at = read_at
+        self._source_id = load.source_id
         self._size = load.identity.size
         self._columns = tuple(form["columns"])
         self._dialect = Dialect(**form["dialect"])
         self._limits = framing.Limits(max_record_bytes=form["max_record_bytes"])
         self._jsonl = form.get("format") == "jsonl"
         self.start = Position(*form["start"])
+        self._mapping = (JsonMapping if self._jsonl else FieldMapping).from_json(content)
         self._given = _of_lines(content) if self._jsonl else _of_cells(content)
 
     @property
     def has_own_ids(self) -> bool:
-        """Whether its records may bring an event_uuid of their own."""
-        return self._given is not None
+        """Whether ids hang on what is in the records: their own, or made from key columns."""
+        return self._given is not None or bool(self._mapping.key)
 
     def frames(self, start: Position, *, size: int, stop: int | None = None) -> Iterator[Frame]:
         """Yield the frames from a record boundary on.
@@ -95,11 +96,28 @@ class Places:
             )
         return found
 
-    def own_ids(self, frame: Frame) -> list[str | None]:
-        """Give the event_uuid that each sound record brings; None where it brings none."""
-        if self._given is None:
-            return [None] * len(frame.rows)
-        return self._given(frame)
+    def ids(self, frame: Frame) -> list[str]:
+        """Give the event_uuid of each record of a frame, sound or not."""
+        found: list[str] = encoder.uuid_series(self._source_id, frame.offsets).to_list()
+        if not (self.has_own_ids and len(frame.rows)):
+            return found
+        rows = frame.rows.tolist()
+        if keys := self._keys(frame):
+            made = made_ids(self._source_id, frame.offsets[frame.rows], keys)
+            for row, one in zip(rows, made, strict=True):
+                found[row] = one
+        if self._given is not None:
+            for row, own in zip(rows, self._given(frame), strict=True):
+                found[row] = own or found[row]
+        return found
+
+    def _keys(self, frame: Any) -> list[pl.Series]:
+        mapping = self._mapping
+        if self._jsonl:
+            values = (jsonl.key_texts(frame.objects, path) for path in mapping.key)
+        else:
+            values = (frame.table[name] for name in mapping.key)
+        return [key_of(each, mapping.nulls) for each in values]
 
     def last_line(self, frame: Frame, record: int) -> int:
         """Give the physical line on which a record of a frame ends."""
@@ -131,21 +149,6 @@ def places_of(load: Load) -> Iterator[Places]:
     with LocalFile(load.path) as file:
         file.recall(load.identity.size)
         yield Places(load, ProvenReader(file, load.identity))
-
-
-def made_ids(source_id: UUID, frame: Frame) -> pl.Series:
-    """Give the event_uuid that each record of a frame has where it brings none."""
-    return encoder.uuid_series(source_id, frame.offsets)
-
-
-def ids_of(places: Places, source_id: UUID, frame: Frame) -> list[str]:
-    """Give the event_uuid of each record of a frame."""
-    ids: list[str] = made_ids(source_id, frame).to_list()
-    if places.has_own_ids:
-        for row, own in zip(frame.rows.tolist(), places.own_ids(frame), strict=True):
-            if own is not None:
-                ids[row] = own
-    return ids
 
 
 def own_id_in(load: Load, cells: Sequence[str | None] | None, raw: bytes | None) -> str | None:

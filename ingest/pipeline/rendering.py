@@ -23,8 +23,8 @@ from ingest.errors import UsageError
 from ingest.pipeline.formats import Look, form_of
 from ingest.pipeline.mended import MENDED, Terms, prepare
 from ingest.pipeline.page import causes_of, page_of, timeline_of, told
-from ingest.pipeline.recorded import opened_store
 from ingest.pipeline.receipts import digest_in, report_digests
+from ingest.pipeline.recorded import opened_store
 from ingest.pipeline.reporting import write_source_reports
 from ingest.pipeline.retry import terms_of
 from ingest.pipeline.summary import SourceResult, refusals_of, summary_of

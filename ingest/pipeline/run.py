@@ -50,8 +50,8 @@ from ingest.pipeline.page import Told, causes_of, page_of, timeline_of, told
 from ingest.pipeline.payload import Prepared
 from ingest.pipeline.planning import Plan
 from ingest.pipeline.prepare import Preparer, Work
-from ingest.pipeline.recorded import identity_of, loads_of, opened_store, reopened
 from ingest.pipeline.receipts import digest_in, report_digests
+from ingest.pipeline.recorded import identity_of, loads_of, opened_store, reopened
 from ingest.pipeline.recorder import Recorder
 from ingest.pipeline.reporting import write_source_reports
 from ingest.pipeline.sources import (

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from ingest.core.load import ChunkState, Load, Note
-from ingest.core.model import Reject, Violation
+from ingest.core.model import Reject, Stage, Violation
 from ingest.edges.attempts import read_attempts
 from ingest.edges.encoder import uuid_series
 from ingest.edges.source import LocalFile
 from ingest.edges.store import LEDGER, Store
 from ingest.errors import IngestError, MismatchError, StoppedError, UsageError
 from ingest.pipeline.mended import MENDED, reject_of
-from ingest.pipeline.places import Places, ids_of, own_id_in, places_of
+from ingest.pipeline.places import Places, own_id_in, places_of
 from ingest.pipeline.reporting import rejects_in
 
 _FACTS: Final = ("line", "offset", "length")
@@ -227,12 +227,13 @@ def _facts(
             if note.kind == MENDED:
                 raw, cells = note.body["raw"], note.body["cells"]
                 own = own_id_in(load, cells, None if raw is None else raw.encode())
-                facts |= {"event_uuid": own} if own else {}
+                made = note.body.get("made_uuid")  # of key columns, as the record was at first
+                facts |= {"event_uuid": own or made} if own or made else {}
     for one in (reject, was):
         facts |= {name: getattr(one, name) for name in _FACTS} if one is not None else {}
     facts |= {name: value for name, value in place.facts.items() if facts[name] is None}
-    if facts["event_uuid"] is None and facts["offset"] is not None and reject is not None:
-        facts["event_uuid"] = uuid_series(load.source_id, [facts["offset"]])[0]
+    if facts["event_uuid"] is None and reject is not None:
+        facts["event_uuid"] = _id_of(load, reject)
     return facts
 
 
@@ -256,14 +257,14 @@ def _attempts(store: Store, load: Load, place: _Place) -> Iterator[dict[str, Any
 def _located(places: Places, load: Load, states: Sequence[ChunkState], asked: Asked) -> _Place:
     """Find the record in the source."""
     if asked.uuid is not None:
-        return _by_uuid(places, load, states, asked.uuid)
+        return _by_uuid(places, states, asked.uuid)
     if asked.record is not None:
         state = _chunk_of(load, states, asked.record)
-        return _at(places, load, state, asked.record - 1 - state.chunk.start.record)
+        return _at(places, state, asked.record - 1 - state.chunk.start.record)
     return _by_line(places, load, states, asked.line or 0)
 
 
-def _at(places: Places, load: Load, state: ChunkState, record: int) -> _Place:
+def _at(places: Places, state: ChunkState, record: int) -> _Place:
     frame = places.frame(state)
     offset, end = int(frame.offsets[record]), int(frame.ends[record])
     facts = {
@@ -271,7 +272,7 @@ def _at(places: Places, load: Load, state: ChunkState, record: int) -> _Place:
         "last_line": places.last_line(frame, record),
         "offset": offset,
         "length": end - offset,
-        "event_uuid": ids_of(places, load.source_id, frame)[record],
+        "event_uuid": places.ids(frame)[record],
     }
     return _Place(state, record, facts)
 
@@ -288,7 +289,7 @@ def _by_line(places: Places, load: Load, states: Sequence[ChunkState], line: int
         frame = places.frame(before[-1])
         record = int(frame.lines.searchsorted(line, side="right")) - 1
         if record >= 0 and line <= places.last_line(frame, record):
-            return _at(places, load, before[-1], record)
+            return _at(places, before[-1], record)
         if line < frame.stop.line:
             raise UsageError(
                 f"line {line:,} of {load.path} is blank: no record",
@@ -331,12 +332,12 @@ def _chunk_of(load: Load, states: Sequence[ChunkState], record: int) -> ChunkSta
     )
 
 
-def _by_uuid(places: Places, load: Load, states: Sequence[ChunkState], uuid: str) -> _Place:
+def _by_uuid(places: Places, states: Sequence[ChunkState], uuid: str) -> _Place:
     wanted = {uuid, uuid.lower()}
     for state in states:
-        for record, one in enumerate(ids_of(places, load.source_id, places.frame(state))):
+        for record, one in enumerate(places.ids(places.frame(state))):
             if one in wanted:
-                return _at(places, load, state, record)
+                return _at(places, state, record)
     raise _nobody(Asked(uuid=uuid))
 
 
@@ -378,8 +379,18 @@ def _kept(store: Store, load: Load, state: ChunkState) -> Iterator[tuple[int, di
             )
     for reject in rejects_in(state, segments=store.segments(load)):
         facts: dict[str, Any] = {name: getattr(reject, name) for name in _FACTS}
-        facts["event_uuid"] = uuid_series(load.source_id, [reject.offset])[0]
+        facts["event_uuid"] = _id_of(load, reject)
         yield reject.record - 1 - state.chunk.start.record, facts
+
+
+def _id_of(load: Load, reject: Reject) -> str | None:
+    """The event_uuid of a reject by what was kept of it; None where key columns make it."""
+    mapping: Any = load.config["mapping"]
+    if reject.stage is not Stage.READING:
+        own = own_id_in(load, reject.cells, reject.raw)
+        if own or mapping.get("key"):
+            return own
+    return str(uuid_series(load.source_id, [reject.offset])[0])
 
 
 def _rejected(store: Store, load: Load, place: _Place) -> Reject | None:

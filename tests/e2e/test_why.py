@@ -185,3 +185,29 @@ def test_a_killed_run_leaves_doubt(work: Workdir, server: Server) -> None:
     told = why(work, source.path, "--record", "1")
 
     assert (told["in_doubt"], told["end"]) == (True, "unsent")
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_an_id_of_key_columns_is_found(work: Workdir, server: Server, form: str) -> None:
+    """With --uuid-from the history is found by the id that was sent, and repeats are listed."""
+    when = "2024-03-01T00:00:00Z"
+    path = work.root / f"keyed.{form}"
+    names = ("event", "customer_id", "timestamp", "order")
+    rows = [("v", f"c{n}", when, f"o-{n % 4}") for n in range(5)]
+    lines = [",".join(row) for row in (names, *rows)]
+    if form == "jsonl":
+        lines = [json.dumps(dict(zip(names, row, strict=True))) for row in rows]
+    path.write_text("".join(f"{line}\n" for line in lines))
+    assert work.json("run", path, "--uuid-from", "order", *work.to(server)).code == 0
+
+    found = [why(work, path, "--record", str(n)) for n in range(1, 6)]
+
+    ids = [one["event_uuid"] for one in found]
+    assert set(ids) == set(server.times())
+    assert ids[0] == ids[4]
+    assert why(work, "--uuid", ids[2])["record"] == 3
+    audited = json.loads(work.ingest("status", "--audit", "--json").out)
+    assert audited["agrees"]
+    assert audited["loads"][0]["repeated"]["listed"] == [
+        {"event_uuid": ids[0], "times": 2, "records": [1, 5]}
+    ]

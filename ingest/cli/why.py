@@ -10,7 +10,8 @@ import platformdirs
 from ingest.core.figures import counted
 from ingest.core.guard import printable
 from ingest.errors import UsageError
-from ingest.pipeline.why import Asked, why_command
+from ingest.pipeline.whereabouts import Asked
+from ingest.pipeline.why import why_command
 
 _ENDS = {
     "delivered": "delivered: accepted by the API",

@@ -4,59 +4,23 @@ Where the source is gone or was changed, what the ledger and its files know of t
 and what is not known is said.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from ingest.core.load import ChunkState, Load, Note
-from ingest.core.model import Reject, Stage, Violation
+from ingest.core.model import Reject, Violation
 from ingest.edges.attempts import read_attempts
-from ingest.edges.encoder import uuid_series
 from ingest.edges.source import LocalFile
 from ingest.edges.store import LEDGER, Store
 from ingest.errors import IngestError, MismatchError, StoppedError, UsageError
 from ingest.pipeline.mended import MENDED, reject_of
 from ingest.pipeline.places import Places, own_id_in, places_of
 from ingest.pipeline.reporting import rejects_in
-
-_FACTS: Final = ("line", "offset", "length")
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """Which record is meant: one of three.
-
-    Args:
-        line: A physical line of it, from 1.
-        record: Its number, from 1.
-        uuid: Its event_uuid.
-    """
-
-    line: int | None = None
-    record: int | None = None
-    uuid: str | None = None
-
-    def __post_init__(self) -> None:
-        if sum(each is not None for each in (self.line, self.record, self.uuid)) != 1:
-            raise ValueError("one of line, record and uuid says which record is meant")
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where a record was found.
-
-    Args:
-        state: Its chunk.
-        record: Its number within the chunk, from 0.
-        facts: `line`, `last_line`, `offset`, `length` and `event_uuid`, as far as they are known.
-    """
-
-    state: ChunkState
-    record: int
-    facts: dict[str, Any]
+from ingest.pipeline.whereabouts import FACTS, Asked, Place, id_of, located, nobody, remembered
 
 
 def why_command(state: Path, source: str | None, asked: Asked) -> list[dict[str, Any]]:
@@ -86,7 +50,7 @@ def why_command(state: Path, source: str | None, asked: Asked) -> list[dict[str,
             except UsageError as error:
                 refused = refused or error
         if not found:
-            raise _nobody(asked) if refused is None or source is None else refused
+            raise nobody(asked) if refused is None or source is None else refused
         return found
 
 
@@ -110,14 +74,6 @@ def _loads(store: Store, source: str | None) -> list[Load]:
     return found
 
 
-def _nobody(asked: Asked) -> UsageError:
-    return UsageError(
-        f"no record that was read has the event_uuid {asked.uuid}",
-        hint="ingest status shows the loads; where a source is gone, few ids of its records are known",
-        code="no_such_record",
-    )
-
-
 # -- one load --------------------------------------------------------------------------------
 
 
@@ -128,19 +84,19 @@ def _history(store: Store, load: Load, asked: Asked) -> dict[str, Any]:
         places: Places | None = None
         try:
             places = stack.enter_context(places_of(load))
-            place = _located(places, load, states, asked)
+            place = located(places, load, states, asked)
         except (MismatchError, StoppedError) as error:
             unknown.append(f"the source is not as it was read: {error.message}")
-            place = _remembered(store, load, states, asked)
+            place = remembered(store, load, states, asked)
         except UsageError as error:
             if places is not None:
                 raise
             unknown.append(f"the source cannot be read: {error.message}")
-            place = _remembered(store, load, states, asked)
+            place = remembered(store, load, states, asked)
     return _told(store, load, place, unknown)
 
 
-def _told(store: Store, load: Load, place: _Place, unknown: list[str]) -> dict[str, Any]:
+def _told(store: Store, load: Load, place: Place, unknown: list[str]) -> dict[str, Any]:
     state, record = place.state, place.record
     progress, bit = state.progress, 1 << record
     notes = {kind: _note(store, load, place, kind) for kind in ("refused", "doubt", MENDED)}
@@ -150,7 +106,7 @@ def _told(store: Store, load: Load, place: _Place, unknown: list[str]) -> dict[s
     attempts = list(_attempts(store, load, place))
     facts = _facts(load, place, notes.values(), reject, was)
     end = progress.end_of(record)
-    if any(facts[name] is None for name in (*_FACTS, "event_uuid")):
+    if any(facts[name] is None for name in (*FACTS, "event_uuid")):
         unknown.append("its place or event_uuid: nothing was kept of it but its end")
     if end == "delivered" and not any(one["act"] == "delivered" for one in attempts):
         unknown.append(
@@ -214,7 +170,7 @@ def _refusal(note: Note | None) -> dict[str, Any] | None:
 
 def _facts(
     load: Load,
-    place: _Place,
+    place: Place,
     notes: Any,
     reject: Reject | None,
     was: Reject | None,
@@ -230,14 +186,14 @@ def _facts(
                 made = note.body.get("made_uuid")  # of key columns, as the record was at first
                 facts |= {"event_uuid": own or made} if own or made else {}
     for one in (reject, was):
-        facts |= {name: getattr(one, name) for name in _FACTS} if one is not None else {}
+        facts |= {name: getattr(one, name) for name in FACTS} if one is not None else {}
     facts |= {name: value for name, value in place.facts.items() if facts[name] is None}
     if facts["event_uuid"] is None and reject is not None:
-        facts["event_uuid"] = _id_of(load, reject)
+        facts["event_uuid"] = id_of(load, reject)
     return facts
 
 
-def _attempts(store: Store, load: Load, place: _Place) -> Iterator[dict[str, Any]]:
+def _attempts(store: Store, load: Load, place: Place) -> Iterator[dict[str, Any]]:
     names = ("attempt", "status", "failure", "request_id", "act", "note", "took_s")
     for one in read_attempts(store.segments(load)):
         spans = one["records"]
@@ -251,149 +207,7 @@ def _attempts(store: Store, load: Load, place: _Place) -> Iterator[dict[str, Any
             }
 
 
-# -- where it is -----------------------------------------------------------------------------
-
-
-def _located(places: Places, load: Load, states: Sequence[ChunkState], asked: Asked) -> _Place:
-    """Find the record in the source."""
-    if asked.uuid is not None:
-        return _by_uuid(places, states, asked.uuid)
-    if asked.record is not None:
-        state = _chunk_of(load, states, asked.record)
-        return _at(places, state, asked.record - 1 - state.chunk.start.record)
-    return _by_line(places, load, states, asked.line or 0)
-
-
-def _at(places: Places, state: ChunkState, record: int) -> _Place:
-    frame = places.frame(state)
-    offset, end = int(frame.offsets[record]), int(frame.ends[record])
-    facts = {
-        "line": int(frame.lines[record]),
-        "last_line": places.last_line(frame, record),
-        "offset": offset,
-        "length": end - offset,
-        "event_uuid": places.ids(frame)[record],
-    }
-    return _Place(state, record, facts)
-
-
-def _by_line(places: Places, load: Load, states: Sequence[ChunkState], line: int) -> _Place:
-    if line < places.start.line:
-        raise UsageError(
-            f"line {line:,} of {load.path} stands before the first record: it is the header",
-            hint=f"the first record begins on line {places.start.line:,} or later",
-            code="line_is_header",
-        )
-    before = [state for state in states if state.chunk.start.line <= line]
-    if before:
-        frame = places.frame(before[-1])
-        record = int(frame.lines.searchsorted(line, side="right")) - 1
-        if record >= 0 and line <= places.last_line(frame, record):
-            return _at(places, before[-1], record)
-        if line < frame.stop.line:
-            raise UsageError(
-                f"line {line:,} of {load.path} is blank: no record",
-                hint="blank lines are counted, not sent",
-                code="line_is_blank",
-            )
-    raise _beyond(places, load, states, line)
-
-
-def _beyond(places: Places, load: Load, states: Sequence[ChunkState], line: int) -> UsageError:
-    read = states[-1].chunk.stop if states else places.start
-    size = load.identity.size
-    ended = size == 0 or places.read_at(size - 1, 1) in {b"\n", b"\r"}
-    last = read.line + places.line_ends(read.offset, size) - (1 if ended else 0)
-    if read.offset >= size or line > last:
-        return UsageError(
-            f"{load.path} has no line {line:,}", hint=f"its last is {last:,}", code="no_such_record"
-        )
-    return UsageError(
-        f"line {line:,} of {load.path} was not read yet: {read.offset:,} of {size:,} bytes were",
-        hint="run the same command again to go on",
-        code="not_read_yet",
-    )
-
-
-def _chunk_of(load: Load, states: Sequence[ChunkState], record: int) -> ChunkState:
-    for state in states:
-        if state.chunk.start.record < record <= state.chunk.stop.record:
-            return state
-    read = states[-1].chunk.stop.record if states else 0
-    whole = bool(states) and states[-1].chunk.stop.offset >= load.identity.size
-    if whole or record < 1:
-        raise UsageError(
-            f"{load.path} has no record {record:,}", hint=f"it has {read:,}", code="no_such_record"
-        )
-    raise UsageError(
-        f"record {record:,} of {load.path} was not read yet: {read:,} records were",
-        hint="run the same command again to go on",
-        code="not_read_yet",
-    )
-
-
-def _by_uuid(places: Places, states: Sequence[ChunkState], uuid: str) -> _Place:
-    wanted = {uuid, uuid.lower()}
-    for state in states:
-        for record, one in enumerate(places.ids(places.frame(state))):
-            if one in wanted:
-                return _at(places, state, record)
-    raise _nobody(Asked(uuid=uuid))
-
-
-# -- without the source ----------------------------------------------------------------------
-
-
-def _remembered(store: Store, load: Load, states: Sequence[ChunkState], asked: Asked) -> _Place:
-    """Find the record by what was kept of it.
-
-    Raises:
-        UsageError: Nothing was kept, or too little to know it by what was asked.
-    """
-    if asked.record is not None:
-        state = _chunk_of(load, states, asked.record)
-        return _Place(state, asked.record - 1 - state.chunk.start.record, {})
-    for state in states:
-        for record, facts in _kept(store, load, state):
-            if asked.line is not None and facts["line"] == asked.line:
-                return _Place(state, record, facts)
-            if asked.uuid is not None and facts["event_uuid"] in {asked.uuid, asked.uuid.lower()}:
-                return _Place(state, record, facts)
-    what = f"line {asked.line:,}" if asked.line is not None else f"event_uuid {asked.uuid}"
-    raise UsageError(
-        f"{load.path} is gone or was changed, and nothing was kept by which {what} could be found",
-        hint="put the source back, or ask by --record N",
-        code="source_missing",
-    )
-
-
-def _kept(store: Store, load: Load, state: ChunkState) -> Iterator[tuple[int, dict[str, Any]]]:
-    names = (*_FACTS, "event_uuid")
-    for kind in ("doubt", "refused", MENDED):
-        for note in store.notes(load, kind, chunk_id=state.chunk.chunk_id):
-            made = uuid_series(load.source_id, [int(str(note.body["offset"]))])[0]
-            yield (
-                note.record,
-                {"event_uuid": made}
-                | {name: note.body[name] for name in names if name in note.body},
-            )
-    for reject in rejects_in(state, segments=store.segments(load)):
-        facts: dict[str, Any] = {name: getattr(reject, name) for name in _FACTS}
-        facts["event_uuid"] = _id_of(load, reject)
-        yield reject.record - 1 - state.chunk.start.record, facts
-
-
-def _id_of(load: Load, reject: Reject) -> str | None:
-    """The event_uuid of a reject by what was kept of it; None where key columns make it."""
-    mapping: Any = load.config["mapping"]
-    if reject.stage is not Stage.READING:
-        own = own_id_in(load, reject.cells, reject.raw)
-        if own or mapping.get("key"):
-            return own
-    return str(uuid_series(load.source_id, [reject.offset])[0])
-
-
-def _rejected(store: Store, load: Load, place: _Place) -> Reject | None:
+def _rejected(store: Store, load: Load, place: Place) -> Reject | None:
     if not place.state.progress.rejected >> place.record & 1:
         return None
     number = place.state.chunk.start.record + place.record + 1
@@ -401,6 +215,6 @@ def _rejected(store: Store, load: Load, place: _Place) -> Reject | None:
     return next((one for one in rejects if one.record == number), None)
 
 
-def _note(store: Store, load: Load, place: _Place, kind: str) -> Note | None:
+def _note(store: Store, load: Load, place: Place, kind: str) -> Note | None:
     notes = store.notes(load, kind, chunk_id=place.state.chunk.chunk_id)
     return next((note for note in notes if note.record == place.record), None)

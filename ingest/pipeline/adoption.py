@@ -19,9 +19,10 @@ from ingest.core.ledger import members
 from ingest.core.load import ChunkState, Identity, Load, Note, content_of, total
 from ingest.edges.store import Store
 from ingest.errors import MismatchError, UsageError
+from ingest.pipeline.known import Found
 from ingest.pipeline.payload import Prepared, doubt_note
 from ingest.pipeline.prepare import Preparer, Work
-from ingest.pipeline.sources import Found, Opened, check_growth
+from ingest.pipeline.sources import Opened, check_growth
 
 Item = tuple[ChunkState, Sequence[Note]]
 MakeWork = Callable[[Load, Path], Work]

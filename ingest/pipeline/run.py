@@ -46,6 +46,7 @@ from ingest.errors import (
 )
 from ingest.pipeline.adoption import adopt, claimed, read_claims
 from ingest.pipeline.delivery import Clock, Delivery, Terms, Traffic, over_allowance
+from ingest.pipeline.known import Found, KnownLoads
 from ingest.pipeline.page import Told, causes_of, page_of, timeline_of, told
 from ingest.pipeline.payload import Prepared
 from ingest.pipeline.planning import Plan
@@ -57,14 +58,12 @@ from ingest.pipeline.reporting import write_source_reports
 from ingest.pipeline.sources import (
     SPOOL,
     SPOOLED,
-    Found,
     Opened,
     Refused,
     RuleBook,
     RuleBooks,
     check_config,
     check_growth,
-    find,
     is_spooled,
     lock_file,
     lock_load,
@@ -309,11 +308,12 @@ async def _send_all(run: _Run, sources: Sequence[Opened], store: Store) -> Inges
     _stop_in_time(run, stop)
     async with AsyncExitStack() as stack:
         wire = _Wire(run, stack)
+        known = KnownLoads(store, run.config.destination)
         for number in range(1, len(sources) + 1):
             if stop.asked:
                 break
             try:
-                await _send_one(run, sources, number, store, wire=wire, stop=stop, plan=plan)
+                await _send_one(run, sources, number, store, known, wire=wire, stop=stop, plan=plan)
             except IngestError as error:
                 stop.ask(error)
     return stop.error
@@ -397,6 +397,7 @@ async def _send_one(
     sources: Sequence[Opened],
     number: int,
     store: Store,
+    known: KnownLoads,
     *,
     wire: _Wire,
     stop: Stop,
@@ -405,12 +406,19 @@ async def _send_one(
     config, source = run.config, sources[number - 1]
     with ExitStack() as locks:
         locks.enter_context(lock_file(config, source, holder=run.holder))
-        found = await asyncio.to_thread(find, source, config, store, seen=lambda _: _obey(stop))
+        found = await asyncio.to_thread(known.find, source, config, seen=lambda _: _obey(stop))
+        locks.enter_context(lock_load(config, source, found.load, holder=run.holder))
+        if known.stale:  # another run may have worked on it before it was ours
+            asked = found.load.source_id
+            found = await asyncio.to_thread(known.find, source, config, seen=lambda _: _obey(stop))
+            if found.load.source_id != asked:
+                locks.enter_context(lock_load(config, source, found.load, holder=run.holder))
         claim = None
         if run.claims and found.new:
             claim, load = claimed(run.claims, source, found.load)
+            if load.source_id != found.load.source_id:
+                locks.enter_context(lock_load(config, source, load, holder=run.holder))
             found = replace(found, load=load)
-        locks.enter_context(lock_load(config, source, found.load, holder=run.holder))
         if claim is not None:
             found, said = await asyncio.to_thread(
                 adopt,
@@ -428,6 +436,8 @@ async def _send_one(
         if skipped is not None:
             run.results.append(replace(_result(store, load, skipped=skipped), again=again))
             _forget_spool(run, source, run.results[-1])
+            if not found.moved_from:
+                known.put(load)
             return
         # Without a place for its reports until they are there: a run that is killed while it
         # renders them is made up for by the next one.
@@ -449,6 +459,7 @@ async def _send_one(
         finally:
             run.results.append(_report(run, store, load, number, stop))
             _forget_spool(run, source, run.results[-1])
+            known.put(run.results[-1].load)
 
 
 def _settled_bytes(state: ChunkState) -> int:
@@ -479,7 +490,7 @@ def _take_up(
     states = store.chunks(found.load)
     if found.grown:
         check_growth(source, states)
-    load = check_config(found, source, run.config)
+    load = check_config(found.load, source, run.config)
     if run.config.rejudge:
         judged = replace(load, fence=load.fence + 1)
         states = [_unjudged(state) for state in states]
@@ -492,7 +503,8 @@ def _take_up(
     if found.moved_from:
         here = replace(load, path=source.file.absolute)
         return here, states, f"same as {found.moved_from}, run {load.run_id}, nothing sent"
-    store.amend(load)
+    if load != found.recorded:
+        store.amend(load)
     return load, states, f"already complete (run {load.run_id}), nothing sent"
 
 

@@ -1,13 +1,4 @@
-"""From paths to loads: what a source is, whether it is known, and what may be done with it.
-
-A load is found by content, not by path. In this order:
-
-1. the file was not touched since the ledger last saw it: the load it belongs to;
-2. its whole content has a load here: the same source, whatever its path;
-3. it begins with all that a load has seen, and goes on: that source has grown;
-4. its path has a load, and neither holds: it was changed, which is refused;
-5. else it is new.
-"""
+"""From paths to sources that are ready to be read: headers, mappings, rules, locks."""
 
 import hashlib
 import json
@@ -30,8 +21,7 @@ from ingest.core.planning import plan, positions
 from ingest.core.rules import Code, Rule, catalogue, digest, json_fields, known_fields, rules_of
 from ingest.edges.framing import Header, read_header, sniff
 from ingest.edges.jsonl import is_jsonl, look
-from ingest.edges.source import LocalFile, Seen, expand, hold, listed, spooled
-from ingest.edges.store import Store
+from ingest.edges.source import LocalFile, expand, hold, listed, spooled
 from ingest.edges.validator import load_documents
 from ingest.errors import MismatchError, UsageError
 
@@ -305,53 +295,6 @@ def digest_of(config: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What the ledger knows of a source.
-
-    Args:
-        load: Its load; with the number 0 where it is new.
-        grown: It has grown since it was last seen.
-        moved_from: The other path under which the same bytes were loaded; empty if none.
-    """
-
-    load: Load
-    grown: bool = False
-    moved_from: str = ""
-
-    @property
-    def new(self) -> bool:
-        """Whether the ledger has never seen it."""
-        return self.load.load_id == 0
-
-
-def find(opened: Opened, config: RunConfig, store: Store, *, seen: Seen) -> Found:
-    """Find the load of a source, or make one that is not recorded yet.
-
-    Raises:
-        MismatchError: The file at this path was changed since it was read.
-    """
-    loads = [load for load in store.loads(config.destination) if load.name == opened.input.name]
-    for load in loads:
-        if load.identity.stat.proves_unchanged(opened.file.stat):
-            opened.file.recall(load.identity.size)
-            return _known(opened, load, load.identity)
-    identity = opened.file.identity(seen=seen)
-    for load in loads:
-        if _same_content(load.identity, identity):
-            return _known(opened, load, replace(load.identity, stat=identity.stat))
-    for load in loads:
-        if _begins_with(opened.file, load.identity, identity):
-            grown = replace(
-                identity, first_size=load.identity.first_size, fingerprint=load.identity.fingerprint
-            )
-            return replace(_known(opened, load, grown), grown=True)
-    for load in loads:
-        if load.path == opened.file.absolute:
-            raise _changed(opened.file, load)
-    return Found(new_load(opened, config, identity))
-
-
 def new_load(opened: Opened, config: RunConfig, identity: Identity) -> Load:
     """Give the load of a source that is seen for the first time."""
     settings = config_of(opened, config)
@@ -368,44 +311,13 @@ def new_load(opened: Opened, config: RunConfig, identity: Identity) -> Load:
     )
 
 
-def _known(opened: Opened, load: Load, identity: Identity) -> Found:
-    elsewhere = load.path != opened.file.absolute
-    same_file = Path(load.path).exists() and elsewhere
-    return Found(
-        replace(load, identity=identity, path=load.path if same_file else opened.file.absolute),
-        moved_from=load.path if same_file else "",
-    )
-
-
-def _same_content(recorded: Identity, now: Identity) -> bool:
-    return recorded.size == now.size and recorded.blocks == now.blocks
-
-
-def _begins_with(file: LocalFile, recorded: Identity, now: Identity) -> bool:
-    if not 0 < recorded.size < now.size:
-        return False
-    return file.prefix_matches(recorded.size, recorded.blocks, now=now.blocks)
-
-
-def _changed(file: LocalFile, load: Load) -> MismatchError:
-    size, was = file.size, load.identity.size
-    what = "is shorter than" if size < was else "was changed since"
-    then = "when it was read" if size < was else "it was read"
-    return MismatchError(
-        f"{file.path} {what} {then} (run {load.run_id})",
-        hint="put the original back, or send it as a load of its own: --as NAME",
-        code="source_changed",
-    )
-
-
-def check_config(found: Found, opened: Opened, config: RunConfig) -> Load:
+def check_config(load: Load, opened: Opened, config: RunConfig) -> Load:
     """Give the load with the configuration of today, if it may go on with it.
 
     Raises:
         MismatchError: Its mapping or rules differ and `--rejudge` is not given.
     """
     settings = config_of(opened, config)
-    load = found.load
     if load.config_digest == digest_of(settings) and load.form == opened.form:
         return load
     if not config.rejudge or load.form != opened.form:

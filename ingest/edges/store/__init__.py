@@ -420,6 +420,11 @@ class Store:
         return self._each(rows.load_of, found)
 
     @property
+    def version(self) -> int:
+        """Changes when another connection has written."""
+        return int(self._select("PRAGMA data_version")[0][0])
+
+    @property
     def commits(self) -> int:
         """The transactions committed so far."""
         return int(self._select("SELECT value FROM meta WHERE key='commits'")[0][0])

@@ -17,6 +17,7 @@ from ingest.cli.options import (
     AUDIT,
     CONFIG,
     DESTINATION,
+    FIRST,
     GATE,
     INPUTS,
     JSON,
@@ -59,6 +60,7 @@ def group() -> None:
     READING,
     MAPPING,
     RULES,
+    FIRST,
     DESTINATION,
     SENDING,
     AFTER_LOSS,
@@ -161,7 +163,19 @@ def why(source: str | None, **typed: Any) -> None:
 
 
 @group.command(epilog="Example: ingest doctor --config nightly.toml --job shop")
-@together(INPUTS, READING, MAPPING, RULES, DESTINATION, SENDING, AFTER_LOSS, PLAN, PLACES, OUTPUT)
+@together(
+    INPUTS,
+    READING,
+    MAPPING,
+    RULES,
+    FIRST,
+    DESTINATION,
+    SENDING,
+    AFTER_LOSS,
+    PLAN,
+    PLACES,
+    OUTPUT,
+)
 @click.pass_context
 def doctor(context: click.Context, /, **typed: Any) -> None:
     """Show settings, where they come from, and health.

@@ -146,6 +146,14 @@ GATE = (
     ),
 )
 
+FIRST = (
+    _option(
+        "--check-first",
+        is_flag=True,
+        help="Judge all sources to their end before anything is sent; see --max-rejects.",
+    ),
+)
+
 RETURN = (
     click.argument("rejects", required=False, metavar="[REJECTS]"),
     _option(

@@ -110,6 +110,7 @@ class Settings:
     skip_bad_files: bool = False
     resume: str | None = None
     max_rejects: str | None = None
+    check_first: bool = False
     state: str | None = None
     report_dir: str = "ingest-reports"
     finish_by: str | None = None
@@ -146,6 +147,7 @@ class RunConfig:
         skip_bad_files: A source that cannot be read is reported, and the others go on.
         resume: A run whose loads are to go on, in place of sources; None without.
         allowance: How many may be rejected or refused.
+        check_first: All is judged before anything is sent.
         state: The ledger's directory.
         shared: What all runs of this user share: locks and the limits of accounts.
         report_dir: Where reports go.
@@ -176,6 +178,7 @@ class RunConfig:
     skip_bad_files: bool
     resume: str | None
     allowance: Allowance
+    check_first: bool
     state: Path
     shared: Path
     report_dir: Path
@@ -229,6 +232,7 @@ def resolve(settings: Settings, *, environ: Mapping[str, str], sends: bool) -> R
         skip_bad_files=settings.skip_bad_files,
         resume=settings.resume,
         allowance=allowance_of(settings.max_rejects),
+        check_first=settings.check_first,
         state=Path(settings.state) if settings.state else home,
         shared=home / "shared",
         report_dir=Path(settings.report_dir),

@@ -56,6 +56,7 @@ GENERAL: Final = {
     "identity_key": "identity_keys",
     "strict": "strict",
     "max_rejects": "max_rejects",
+    "check_first": "check_first",
     "sandbox": "sandbox",
     "region": "region",
     "url": "url",
@@ -94,6 +95,7 @@ _LISTS: Final = {
     "schema",
 }
 _FLAGS: Final = {
+    "check_first",
     "strict",
     "sandbox",
     "no_timestamp",

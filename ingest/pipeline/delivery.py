@@ -7,7 +7,7 @@ attempt under way; everything that was not attempted is given back without doubt
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -34,6 +34,7 @@ _NEAR_S = 0.5
 _MOST_NEAR = 1000.0
 _WINDOW_S = 0.2, 1.0
 _WINDOW_MOST = 2048
+_SOURCES_TOLD = 3
 
 
 Permit = Callable[[], Awaitable[None]]
@@ -716,5 +717,28 @@ def over_allowance(allowance: Allowance, counts: Counts) -> GateError | None:
     return GateError(
         f"{failed:,} of {counts.read:,} records were rejected or refused, --max-rejects allows {allowance}",
         hint="look at the reject report; raise --max-rejects to go on",
+        code="too_many_rejects",
+    )
+
+
+def over_allowance_first(allowance: Allowance, judged: Mapping[str, Counts]) -> GateError | None:
+    """Give the error of the same gate where all was judged before anything was sent.
+
+    Args:
+        allowance: For each source.
+        judged: What was counted, by source.
+    """
+    over = {path: counts for path, counts in judged.items() if over_allowance(allowance, counts)}
+    if not over:
+        return None
+    told = [
+        f"{path}: {counts.rejected + counts.refused:,} of {counts.read:,}"
+        for path, counts in over.items()
+    ]
+    more = f" and {len(told) - _SOURCES_TOLD:,} more" if len(told) > _SOURCES_TOLD else ""
+    return GateError(
+        "all was judged first; more records were rejected or refused than --max-rejects"
+        f" {allowance} allows ({'; '.join(told[:_SOURCES_TOLD])}{more})",
+        hint="this run sent nothing; look at the reject report; raise --max-rejects to go on",
         code="too_many_rejects",
     )

@@ -89,6 +89,17 @@ class Preparer:
                 yield self._again(state)
         yield from self._fresh(known, limit=limit)
 
+    def unjudged(self, states: Sequence[ChunkState], *, limit: int | None) -> Iterator[Prepared]:
+        """Yield the chunks that have no verdict yet; what is judged and pending is left out.
+
+        Args:
+            states: The chunks on record, in order.
+            limit: Records of the source beyond this are not read.
+        """
+        known = self._superseded(states)
+        yield from (self._judge_again(state) for state in known if not state.findings.judged)
+        yield from self._fresh(known, limit=limit)
+
     # -- chunks ----------------------------------------------------------------------------
 
     def _superseded(self, states: Sequence[ChunkState]) -> list[ChunkState]:

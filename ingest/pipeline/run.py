@@ -45,7 +45,14 @@ from ingest.errors import (
     UsageError,
 )
 from ingest.pipeline.adoption import adopt, claimed, read_claims
-from ingest.pipeline.delivery import Clock, Delivery, Terms, Traffic, over_allowance
+from ingest.pipeline.delivery import (
+    Clock,
+    Delivery,
+    Terms,
+    Traffic,
+    over_allowance,
+    over_allowance_first,
+)
 from ingest.pipeline.known import Found, KnownLoads
 from ingest.pipeline.page import Told, causes_of, page_of, timeline_of, told
 from ingest.pipeline.payload import Prepared
@@ -99,6 +106,7 @@ class _Run:
     url: str | None = None
     bad: list[dict[str, str]] = field(default_factory=list)
     seen: set[UUID] = field(default_factory=set)
+    counted: set[UUID] = field(default_factory=set)
     more: dict[str, Any] = field(default_factory=dict)
     rejects: dict[UUID, Told] = field(default_factory=dict)
     left_s: float | None = None
@@ -113,10 +121,15 @@ class _Run:
     def took_up(self, load: Load, states: Sequence[ChunkState]) -> bool:
         """Remember how far a load had come before this run; give whether it came up before."""
         again = load.source_id in self.seen
-        if not again:
-            self.seen.add(load.source_id)
-            self.before += total(states)
+        self.seen.add(load.source_id)
+        self.count_before(load, states)
         return again
+
+    def count_before(self, load: Load, states: Sequence[ChunkState]) -> None:
+        """Remember how far a load had come before this run, once."""
+        if load.source_id not in self.counted:
+            self.counted.add(load.source_id)
+            self.before += total(states)
 
     @property
     def holder(self) -> str:
@@ -309,6 +322,8 @@ async def _send_all(run: _Run, sources: Sequence[Opened], store: Store) -> Inges
     async with AsyncExitStack() as stack:
         wire = _Wire(run, stack)
         known = KnownLoads(store, run.config.destination)
+        if run.config.check_first:
+            await _judge_first(run, sources, store, known, stop=stop)
         for number in range(1, len(sources) + 1):
             if stop.asked:
                 break
@@ -405,31 +420,7 @@ async def _send_one(
 ) -> None:
     config, source = run.config, sources[number - 1]
     with ExitStack() as locks:
-        locks.enter_context(lock_file(config, source, holder=run.holder))
-        found = await asyncio.to_thread(known.find, source, config, seen=lambda _: _obey(stop))
-        locks.enter_context(lock_load(config, source, found.load, holder=run.holder))
-        if known.stale:  # another run may have worked on it before it was ours
-            asked = found.load.source_id
-            found = await asyncio.to_thread(known.find, source, config, seen=lambda _: _obey(stop))
-            if found.load.source_id != asked:
-                locks.enter_context(lock_load(config, source, found.load, holder=run.holder))
-        claim = None
-        if run.claims and found.new:
-            claim, load = claimed(run.claims, source, found.load)
-            if load.source_id != found.load.source_id:
-                locks.enter_context(lock_load(config, source, load, holder=run.holder))
-            found = replace(found, load=load)
-        if claim is not None:
-            found, said = await asyncio.to_thread(
-                adopt,
-                store,
-                source,
-                claim,
-                replace(found.load, run_id=run.run_id, fence=1),
-                work=lambda load, segments: _work(run, source, load, segments),
-                obey=lambda: _obey(stop),
-            )
-            run.display.tell(said)
+        found = await _held(run, source, store, known, stop=stop, locks=locks)
         load, states, skipped = _take_up(run, source, found, store)
         again = run.took_up(load, states)
         plan.leave(sum(_settled_bytes(state) for state in states))
@@ -462,6 +453,133 @@ async def _send_one(
             known.put(run.results[-1].load)
 
 
+async def _held(
+    run: _Run,
+    source: Opened,
+    store: Store,
+    known: KnownLoads,
+    *,
+    stop: Stop,
+    locks: ExitStack,
+    once: bool = False,
+) -> Found:
+    """Find the load of a source and hold both; adopt it where a receipt claims it.
+
+    With `once`, a load that came up before in this run is not held.
+    """
+    config = run.config
+    locks.enter_context(lock_file(config, source, holder=run.holder))
+    found, claim = await _found_in(run, source, known, stop)
+    if once and found.load.source_id in run.counted:
+        return found
+    locks.enter_context(lock_load(config, source, found.load, holder=run.holder))
+    if known.stale:  # another run may have worked on it before it was ours
+        held = found.load.source_id
+        found, claim = await _found_in(run, source, known, stop)
+        if found.load.source_id != held:
+            locks.enter_context(lock_load(config, source, found.load, holder=run.holder))
+    if claim is not None:
+        found, said = await asyncio.to_thread(
+            adopt,
+            store,
+            source,
+            claim,
+            replace(found.load, run_id=run.run_id, fence=1),
+            work=lambda load, segments: _work(run, source, load, segments),
+            obey=lambda: _obey(stop),
+        )
+        run.display.tell(said)
+    return found
+
+
+async def _found_in(
+    run: _Run, source: Opened, known: KnownLoads, stop: Stop
+) -> tuple[Found, Claim | None]:
+    found = await asyncio.to_thread(known.find, source, run.config, seen=lambda _: _obey(stop))
+    if not (run.claims and found.new):
+        return found, None
+    claim, load = claimed(run.claims, source, found.load)
+    return replace(found, load=load), claim
+
+
+async def _judge_first(
+    run: _Run, sources: Sequence[Opened], store: Store, known: KnownLoads, *, stop: Stop
+) -> None:
+    """Judge all of every source before anything is sent.
+
+    The verdicts are committed, and final: sending takes them up as a resumed run does. A gate
+    that fires stops the run here, with its reports.
+    """
+    taken: list[tuple[int, Load, str | None]] = []
+    for number, source in enumerate(sources, start=1):
+        if stop.asked:
+            break
+        try:
+            await _judge_one(run, source, number, store, known, stop=stop, taken=taken)
+        except IngestError as error:
+            stop.ask(error)
+    if not stop.asked:
+        judged = {load.path: total(store.chunks(load)) for _, load, skipped in taken if not skipped}
+        gate = over_allowance_first(run.config.allowance, judged)
+        if gate is None:
+            counts = sum(judged.values(), Counts())
+            run.display.tell(
+                f"judged first: {counted(counts.read, 'record')}, {counts.rejected:,} rejected"
+            )
+            return
+        stop.ask(gate)
+    for number, load, skipped in taken:
+        if skipped is None:
+            run.results.append(_report(run, store, load, number, stop))
+        else:
+            run.results.append(_result(store, load, skipped=skipped))
+
+
+async def _judge_one(
+    run: _Run,
+    source: Opened,
+    number: int,
+    store: Store,
+    known: KnownLoads,
+    *,
+    stop: Stop,
+    taken: list[tuple[int, Load, str | None]],
+) -> None:
+    """Judge what of one source has no verdict; `taken` gets its load, and why it was skipped."""
+    config = run.config
+    with ExitStack() as locks:
+        found = await _held(run, source, store, known, stop=stop, locks=locks, once=True)
+        if found.load.source_id in run.counted:
+            return
+        load, states, skipped = _take_up(run, source, found, store)
+        run.count_before(load, states)
+        if skipped is not None:
+            taken.append((number, load, skipped))
+            return
+        due = replace(load, run_id=run.run_id, reports="")
+        load = store.claim(due) if load.load_id else store.add_load(replace(due, fence=1))
+        taken.append((number, load, None))
+        segments = store.segments(load)
+        sweep(segments)
+        preparer = Preparer(_work(run, source, load, segments))
+        showing = _Counting(run, load, states, Stop(tell=run.display.tell))
+        run.display.begin(Path(source.file.path).name, records=None)
+        try:
+            async with ahead(preparer.unjudged(states, limit=config.limit)) as feed:
+                async for prepared in feed:
+                    state = prepared.state
+                    await asyncio.to_thread(
+                        store.commit, load, states=[state], notes=prepared.notes
+                    )
+                    showing.committed([state])
+                    if stop.asked:
+                        break
+            source.file.look_again()
+        finally:
+            run.display.end()
+            known.put(load)
+
+
 def _settled_bytes(state: ChunkState) -> int:
     chunk = state.chunk
     return 0 if state.progress.pending else chunk.stop.offset - chunk.start.offset
@@ -491,7 +609,7 @@ def _take_up(
     if found.grown:
         check_growth(source, states)
     load = check_config(found.load, source, run.config)
-    if run.config.rejudge:
+    if run.config.rejudge and load.source_id not in run.counted:
         judged = replace(load, fence=load.fence + 1)
         states = [_unjudged(state) for state in states]
         store.rejudge(judged, states)
@@ -542,7 +660,7 @@ async def _deliver(
                 log=lambda attempts: log.append({"run": run.run_id, **one} for one in attempts),
             )
             delivery = Delivery(
-                replace(_terms(run, source.book), proven=_proven(states)),
+                replace(_terms(run, source.book), proven=_proven(states) and not config.rejudge),
                 connect=connect,
                 pacer=limit,
                 recorder=recorder,

@@ -97,6 +97,14 @@ WIDE = [
     Point("receive", "server", 16, "before"),
 ]
 
+JUDGING = [
+    Point("create", "segment", 2, "after"),
+    Point("replace", "segment", 2, "after"),
+    Point("commit", "ledger", 4, "before"),
+    Point("commit", "ledger", 5, "after"),
+    Point("send", "server", 2, "after"),
+]
+
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
@@ -140,6 +148,14 @@ def test_a_resume_that_is_killed_is_resumed(table: Bench, points: list[Point]) -
 def test_a_run_of_several_chunks_is_resumed(wide_table: Bench, point: Point) -> None:
     """Killed between chunks, no record of either is lost or judged differently."""
     _surely(wide_table, point)
+
+
+@pytest.mark.parametrize(
+    "point", [pytest.param(p, id=f"P1-{p}".replace(" ", "-")) for p in JUDGING]
+)
+def test_a_run_that_judges_first_is_resumed(wide_table: Bench, point: Point) -> None:
+    """With `--check-first`, killed while it judges or later, it goes on from the verdicts."""
+    _surely(replace(wide_table, more=("--check-first",)), point)
 
 
 def test_every_kind_of_change_is_a_point(table: Bench) -> None:

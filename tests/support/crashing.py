@@ -40,6 +40,7 @@ class Bench:
         server: Outlives them.
         source: What is sent.
         reference: What an uninterrupted run made its server hold: body by event_uuid.
+        more: Further flags of its runs.
     """
 
     root: Path
@@ -47,6 +48,7 @@ class Bench:
     server: Server
     source: Source
     reference: dict[str, dict[str, Any]]
+    more: tuple[str, ...] = ()
 
     def begin(self, name: str) -> Workdir:
         """Give a fresh state, and a server that knows nothing."""
@@ -58,7 +60,7 @@ class Bench:
 
     def run(self, work: Workdir, *, at: Point | None = None, log: Path | None = None) -> Done:
         """Run the command, to its end or its death."""
-        arguments = ["run", str(self.source.path), *work.to(self.server), *FLAGS]
+        arguments = ["run", str(self.source.path), *work.to(self.server), *FLAGS, *self.more]
         done = Done(*self.nursery.run(arguments, cwd=work.root, environ=work.env(), at=at, log=log))
         if done.code != KILLED:
             assert_summary_form(done)

@@ -7,6 +7,7 @@ click's own time.
 import os
 import sys
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -33,6 +34,7 @@ from ingest.cli.options import (
     RULES,
     SENDING,
     STATE,
+    VERIFYING,
     together,
 )
 from ingest.errors import BugError, IngestError, UsageError
@@ -127,6 +129,32 @@ def report(context: click.Context, /, **typed: Any) -> None:
     config = _config(context, typed, sends=False, reads=False)
     summary = report_command(config, typed["run"], mask=typed["mask"], delivered=typed["delivered"])
     click.echo(as_json(summary) if typed["as_json"] else rendered(summary))
+
+
+@group.command(epilog="Example: ingest verify 20260102-030405-6a7b --errors errors/2026/01/02")
+@together(VERIFYING, CONFIG, PLACES, JSON)
+@click.pass_context
+def verify(context: click.Context, /, **typed: Any) -> None:
+    """Find what RUN delivered and Blueshift did not process.
+
+    The API answers 200 before it processes. What fails later it exports to S3, in
+    <site>/events/errors/<year>/<month>/<day>: fetch that, and --errors finds the line of each.
+    --history says what was processed of a sample; what it does not show may be older.
+    """
+    from ingest.cli.settings import effective  # noqa: PLC0415 - see the module's docstring
+    from ingest.cli.verified import as_text  # noqa: PLC0415 - likewise
+    from ingest.config import key_of  # noqa: PLC0415 - likewise
+    from ingest.pipeline.verify import verify_command  # noqa: PLC0415 - likewise
+
+    settings = effective(context, typed, reads=False).settings
+    summary = verify_command(
+        _config(context, typed, sends=False, reads=False),
+        typed["run"],
+        errors=typed["errors"],
+        history=typed["history"],
+        key=lambda: key_of(settings, os.environ),
+    )
+    _print(summary, as_text, typed)
 
 
 @group.command()
@@ -259,10 +287,18 @@ def _config(
 
 
 def _conclude(summary: dict[str, Any], typed: dict[str, Any], *, sends: bool) -> None:
-    from ingest.cli.render import as_json, as_text  # noqa: PLC0415 - see the module's docstring
+    from ingest.cli.render import as_text  # noqa: PLC0415 - see the module's docstring
+
+    _print(summary, lambda told: as_text(told, sends=sends), typed)
+
+
+def _print(
+    summary: dict[str, Any], as_text: Callable[[dict[str, Any]], str], typed: dict[str, Any]
+) -> None:
+    from ingest.cli.render import as_json  # noqa: PLC0415 - see the module's docstring
 
     try:
-        click.echo(as_json(summary) if typed["as_json"] else as_text(summary, sends=sends))
+        click.echo(as_json(summary) if typed["as_json"] else as_text(summary))
     except BrokenPipeError:  # whoever read went away; the run ended as it ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if summary["error"]["code"] and not typed["as_json"]:

@@ -332,6 +332,27 @@ RECORD = (
     click.option("--uuid", metavar="UUID", help="The event_uuid of the record."),
 )
 
+VERIFYING = (
+    click.argument("run"),
+    _option(
+        "--errors",
+        multiple=True,
+        metavar="PATH",
+        help="A file of error records that Blueshift exported, or a directory of them.",
+    ),
+    _option(
+        "--history",
+        type=click.IntRange(1, 50),
+        metavar="N",
+        help="Ask the API for the newest N events of each name, and look for those of RUN.",
+    ),
+    _option(
+        "--api-key-file",
+        metavar="FILE",
+        help="A file (mode 0600) with the Event API key; else INGEST_API_KEY.",
+    ),
+)
+
 STATE = (
     _option(
         "--state",

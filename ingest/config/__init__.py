@@ -290,6 +290,15 @@ def _key(settings: Settings, environ: Mapping[str, str]) -> str:
     return key
 
 
+def key_of(settings: Settings, environ: Mapping[str, str]) -> str:
+    """Give the API key of a command that may not need one.
+
+    Raises:
+        UsageError: There is none, or it cannot be one.
+    """
+    return _checked(_key(settings, environ))
+
+
 def _checked(key: str) -> str:
     authorization_of(key)  # refuses what could not stand in a header
     return key

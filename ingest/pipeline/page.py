@@ -175,6 +175,7 @@ class _View:
             "sum": self._sum(),
             "steps": self._steps(),
             "returned": self._returned(),
+            "verified": self._verified(),
             "sources": [self._source(each, causes, many=len(ranked) > 1) for each in shown],
             "more_sources": rows[: sources * _TABLE],
             "left_out": max(len(rows) - sources * _TABLE, 0),
@@ -243,11 +244,16 @@ class _View:
             ("in_doubt", "in doubt", "an attempt of unknown outcome; sent again with the same id"),
             ("held", "held", "not sent again until you decide"),
         ]
-        return [
+        found = [
             {"count": self._marks[key], "name": name, "note": note}
             for key, name, note in marks
             if self._marks[key]
         ]
+        verified = self._summary.get("verified")
+        if verified and verified["failed_later"]:
+            note = f"accepted, and named in the error records of {self._api}"
+            found.append({"count": verified["failed_later"], "name": "failed later", "note": note})
+        return found
 
     def _sum(self) -> str:
         counts = self._counts
@@ -346,6 +352,15 @@ class _View:
         if told is None:
             return []
         return [(OUTCOMES.get(name, name), count) for name, count in told["outcomes"].items()]
+
+    def _verified(self) -> dict[str, Any] | None:
+        """What `ingest verify` found, with links to its files."""
+        told: Mapping[str, Any] | None = self._summary.get("verified")
+        if told is None:
+            return None
+        files = [result.reports.get("failed_later_csv") for result in self._results]
+        links = [self._relative(path) for path in files if path]
+        return {**told, "when": _when(told["at"]), "files": links[:_TABLE], "api": self._api}
 
     # -- one source ------------------------------------------------------------------------
 

@@ -2,31 +2,31 @@
 
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
 from ingest.config import RunConfig
 from ingest.core.guard import printable
-from ingest.core.ledger import Counts, bitmap, members
+from ingest.core.ledger import Counts
 from ingest.core.load import ChunkState, Load
 from ingest.core.masking import Mask, without_words
 from ingest.edges.attempts import read_attempts
-from ingest.edges.report import report_directory, write_document, write_summary, write_table
-from ingest.edges.source import LocalFile, ProvenReader
+from ingest.edges.report import (
+    report_directory,
+    safe_stem,
+    write_document,
+    write_summary,
+    write_table,
+)
 from ingest.edges.store import RunRow, Store
 from ingest.errors import UsageError
-from ingest.pipeline.formats import Look, form_of
-from ingest.pipeline.mended import MENDED, Terms, prepare
-from ingest.pipeline.page import causes_of, page_of, timeline_of, told
+from ingest.pipeline.page import Told, causes_of, page_of, timeline_of, told
 from ingest.pipeline.receipts import digest_in, report_digests
 from ingest.pipeline.recorded import opened_store
 from ingest.pipeline.reporting import write_source_reports
-from ingest.pipeline.retry import terms_of
+from ingest.pipeline.sent import sent_records
 from ingest.pipeline.summary import SourceResult, refusals_of, summary_of
 
 DELIVERED: Final = "delivered.csv"
@@ -35,8 +35,8 @@ _KEY_BYTES: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
-class _Order:
-    """What is to be rendered, and how.
+class Order:
+    """What is to be rendered of a run, and how.
 
     Args:
         config: Where, and the ledger.
@@ -49,8 +49,8 @@ class _Order:
     config: RunConfig
     run: RunRow
     directory: str
-    mask: Mask | None
-    delivered: bool
+    mask: Mask | None = None
+    delivered: bool = False
 
     @property
     def root(self) -> Path:
@@ -69,26 +69,34 @@ def report_command(
         UsageError: There is no such run; or a source is needed, and not there.
         MismatchError: The ledger, a segment or a source is not what was recorded.
     """
-    with ExitStack() as stack:
-        store = stack.enter_context(opened_store(config))
-        run = next((row for row in store.runs() if row.run_id == run_id), None)
-        if run is None or not (loads := store.loads_of(run_id)):
-            raise UsageError(
-                f"there is no run {printable(run_id)} with a load",
-                hint="ingest status shows the runs",
-                code="unknown_run",
+    with opened_store(config) as store:
+        order, loads = run_of(config, store, run_id)
+        if mask:
+            order = replace(
+                order,
+                directory=f"{run_id}-masked",
+                mask=Mask(secrets.token_bytes(_KEY_BYTES)),
             )
-        order = _Order(
-            config=config,
-            run=run,
-            directory=f"{run_id}-masked" if mask else run_id,
-            mask=Mask(secrets.token_bytes(_KEY_BYTES)) if mask else None,
-            delivered=delivered,
+        return _render(replace(order, delivered=delivered), store, loads)
+
+
+def run_of(config: RunConfig, store: Store, run_id: str) -> tuple[Order, list[Load]]:
+    """Find a run and its loads.
+
+    Raises:
+        UsageError: There is no such run, or it had no load.
+    """
+    run = next((row for row in store.runs() if row.run_id == run_id), None)
+    if run is None or not (loads := store.loads_of(run_id)):
+        raise UsageError(
+            f"there is no run {printable(run_id)} with a load",
+            hint="ingest status shows the runs",
+            code="unknown_run",
         )
-        return _render(order, store, loads)
+    return Order(config=config, run=run, directory=run_id), loads
 
 
-def _render(order: _Order, store: Store, loads: Sequence[Load]) -> dict[str, Any]:
+def _render(order: Order, store: Store, loads: Sequence[Load]) -> dict[str, Any]:
     results, rejects = [], {}
     for number, load in enumerate(loads, start=1):
         shown = load if order.mask is None else replace(load, path=Path(load.path).name)
@@ -97,7 +105,28 @@ def _render(order: _Order, store: Store, loads: Sequence[Load]) -> dict[str, Any
         result.audit()
         rejects[load.source_id] = told(causes, read=result.counts.read)
         results.append(result)
-    summary = _summary(order, results)
+    return write_page(order, store, results, rejects)
+
+
+def write_page(
+    order: Order,
+    store: Store,
+    results: Sequence[SourceResult],
+    rejects: Mapping[Any, Told],
+    *,
+    more: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Write the page and the summary of a run once more; give the summary.
+
+    Args:
+        order: The run, and where.
+        store: The ledger.
+        results: Its loads as they are.
+        rejects: What is known of their rejects, by source id.
+        more: Further fields of the summary.
+    """
+    summary = _summary(order, results) | dict(more or {})
+    loads = [result.load for result in results]
     attempts = (each for load in loads for each in read_attempts(store.segments(load)))
     page = page_of(
         summary,
@@ -114,7 +143,7 @@ def _render(order: _Order, store: Store, loads: Sequence[Load]) -> dict[str, Any
 
 
 def _source(
-    order: _Order, store: Store, load: Load, shown: Load, number: int, causes: Any
+    order: Order, store: Store, load: Load, shown: Load, number: int, causes: Any
 ) -> SourceResult:
     mask = order.mask
     states = store.chunks(load)
@@ -144,7 +173,7 @@ def _source(
     return replace(result, reports=reports, report_digests=report_digests(reports))
 
 
-def _summary(order: _Order, results: Sequence[SourceResult]) -> dict[str, Any]:
+def _summary(order: Order, results: Sequence[SourceResult]) -> dict[str, Any]:
     """The run as it was, and its loads as they are."""
     then = order.run.summary
     report_directory(order.config.report_dir, order.directory)
@@ -168,61 +197,29 @@ def _summary(order: _Order, results: Sequence[SourceResult]) -> dict[str, Any]:
     return body if order.mask is None else without_words(body)
 
 
-# -- what was delivered ----------------------------------------------------------------------
+def place_of(order: Order, number: int, load: Load) -> Path:
+    """Give the directory of one source of a run, as its reports have it; made where it is not.
+
+    Args:
+        order: The run, and where.
+        number: Of the source in its run, from 1.
+        load: The load.
+    """
+    name = f"{number:02d}-{safe_stem(load.path)}"
+    return report_directory(order.config.report_dir, order.directory, name)
 
 
 def _delivered(
-    order: _Order, store: Store, load: Load, states: Sequence[ChunkState]
+    order: Order, store: Store, load: Load, states: Sequence[ChunkState]
 ) -> Iterator[Sequence[str]]:
-    """Yield record, line, offset and event_uuid of each delivered record of a load.
-
-    The source is read again for that, and each of its bytes proven.
-    """
-    if not any(state.progress.delivered for state in states):
-        return
-    terms = terms_of(order.config, store, load, now=datetime.now(UTC), run_id=order.run.run_id)
-    with LocalFile(load.path) as file:
-        file.recall(load.identity.size)
-        form = form_of(
-            terms,
-            read_at=ProvenReader(file, load.identity),
-            source_id=load.source_id,
-            limits=terms.limits,
-        )
-        for state in states:
-            chunk, bits = state.chunk, state.progress.delivered
-            if not bits:
-                continue
-            mended = _mended(terms, store, state)
-            looks = form.looks(
-                chunk.start, stop=chunk.stop.offset, limit=None, size=_size(load, state)
-            )
-            for look in looks:
-                yield from _rows(look, bits, mended)
-
-
-def _size(load: Load, state: ChunkState) -> int:
-    return state.findings.source_size or load.identity.size
-
-
-def _mended(terms: Terms, store: Store, state: ChunkState) -> Mapping[int, str]:
-    """The ids of delivered records of a chunk that had come back mended."""
-    notes = list(store.notes(terms.load, MENDED, chunk_id=state.chunk.chunk_id))
-    bits = bitmap(note.record for note in notes) & state.progress.delivered
-    if not bits:
-        return {}
-    describe = prepare(terms, state, notes, bits).payload.describe
-    return {record: str(describe(record)["event_uuid"]) for record in members(bits)}
-
-
-def _rows(look: Look, delivered: int, mended: Mapping[int, str]) -> Iterator[Sequence[str]]:
-    frame = look.frame
-    rows = {int(record): row for row, record in enumerate(frame.rows)}
-    made = look.made_uuids(np.arange(len(frame.rows))).to_list()
-    first = frame.start.record
-    for record in members(delivered):
-        row = rows.get(record)
-        own = None if row is None else look.given_uuid(row) or made[row]
-        uuid = mended.get(record) or own or ""
-        place = (first + record + 1, int(frame.lines[record]), int(frame.offsets[record]))
-        yield (*map(str, place), uuid)
+    """Yield record, line, offset and event_uuid of each delivered record of a load."""
+    found = sent_records(
+        order.config,
+        store,
+        load,
+        states,
+        run_id=order.run.run_id,
+        which=lambda progress: progress.delivered,
+    )
+    for each in found:
+        yield (str(each.record), str(each.line), str(each.offset), each.event_uuid)

@@ -418,7 +418,7 @@ async def _send_one(
     stop: Stop,
     plan: Plan,
 ) -> None:
-    config, source = run.config, sources[number - 1]
+    source = sources[number - 1]
     with ExitStack() as locks:
         found = await _held(run, source, store, known, stop=stop, locks=locks)
         load, states, skipped = _take_up(run, source, found, store)

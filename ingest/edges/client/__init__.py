@@ -10,6 +10,7 @@ cancellation.
 """
 
 import asyncio
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
@@ -82,9 +83,27 @@ class Client:
             `permit` raises.
         """
         attempt = _Attempt(self._route, permit)
+        request = self._request("POST", self._route.url, body, attempt)
+        return await self._exchange(attempt, request)
+
+    async def ask(self, path: str, params: Mapping[str, str]) -> Reply:
+        """Get what stands at a path of the same origin.
+
+        Args:
+            path: Such as `/api/v1/event/history`.
+            params: Of the query; any text.
+
+        Returns:
+            What came back. Failures are values: nothing is raised but cancellation.
+        """
+        attempt = _Attempt(self._route, None)
+        url = self._route.url.copy_with(path=path, params=params)
+        return await self._exchange(attempt, self._request("GET", url, b"", attempt))
+
+    async def _exchange(self, attempt: "_Attempt", request: httpx.Request) -> Reply:
         try:
             async with attempt.deadline:
-                return await attempt.run(self._transport, self._request(body, attempt))
+                return await attempt.run(self._transport, request)
         except TimeoutError:
             if not attempt.deadline.expired():
                 raise  # not ours: the permit's
@@ -94,10 +113,12 @@ class Client:
                 raise
             return attempt.failed(*failure_of(error, begun=attempt.begun, proxied=self._proxied))
 
-    def _request(self, body: bytes, attempt: "_Attempt") -> httpx.Request:
+    def _request(
+        self, method: str, url: httpx.URL, body: bytes, attempt: "_Attempt"
+    ) -> httpx.Request:
         return httpx.Request(
-            "POST",
-            self._route.url,
+            method,
+            url,
             headers=self._headers,
             stream=httpx.ByteStream(body),
             extensions={"departure": attempt.departure},

@@ -6,7 +6,6 @@ click's own time.
 
 import os
 import sys
-import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -37,11 +36,14 @@ from ingest.cli.options import (
     VERIFYING,
     together,
 )
+from ingest.cli.voice import Voice, voice_of
 from ingest.errors import BugError, IngestError, UsageError
 
 _INTERRUPTED = 130
 _BROKEN_PIPE = 141
 _DISAGREES = 5
+_COMPLETE = "_INGEST_COMPLETE"
+"""Set by the shell that asks for completions (click)."""
 
 
 @click.group(
@@ -283,7 +285,15 @@ def _config(
     from ingest.config import resolve  # noqa: PLC0415 - likewise
 
     settings = effective(context, typed, reads=reads).settings
-    return resolve(settings, environ=os.environ, sends=sends)
+    config = resolve(settings, environ=os.environ, sends=sends)
+    voice: Voice = context.obj or voice_of(())
+    voice.form, voice.job = config.log_format, typed.get("job") or ""
+    if config.metrics_file is not None:
+        from ingest.edges.metrics import prove_metrics  # noqa: PLC0415 - only where it is asked for
+
+        prove_metrics(config.metrics_file)
+        voice.metrics_file = config.metrics_file
+    return config
 
 
 def _conclude(summary: dict[str, Any], typed: dict[str, Any], *, sends: bool) -> None:
@@ -301,15 +311,11 @@ def _print(
         click.echo(as_json(summary) if typed["as_json"] else as_text(summary))
     except BrokenPipeError:  # whoever read went away; the run ended as it ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    voice: Voice = click.get_current_context().obj or voice_of(())
     if summary["error"]["code"] and not typed["as_json"]:
-        _tell(summary["error"]["message"], summary["error"]["hint"])
+        voice.error(**summary["error"])
+    voice.measured(summary)
     raise click.exceptions.Exit(summary["exit_code"])
-
-
-def _tell(message: str, hint: str) -> None:
-    click.echo(f"error: {message}", err=True)
-    if hint:
-        click.echo(f"  -> {hint}", err=True)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -322,43 +328,47 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _run(arguments: list[str]) -> int:
-    as_json = "--json" in arguments or os.environ.get("INGEST_JSON", "") in {"1", "true", "yes"}
+    voice = voice_of(arguments)
     try:
-        code = group.main(arguments, prog_name="ingest", standalone_mode=False)
+        code = group.main(arguments, prog_name="ingest", standalone_mode=False, obj=voice)
     except click.exceptions.Exit as ended:
         code = ended.exit_code
     except click.ClickException as error:
-        code = _refuse(error, as_json=as_json)
+        code = _refuse(error, voice)
     except IngestError as error:
-        code = _fail(error, as_json=as_json)
+        code = _fail(error, voice)
     except (click.Abort, KeyboardInterrupt):
         # A run that sends has its own way to end; here nothing was sent.
-        click.echo("stopped; nothing was sent", err=True)
+        voice.error("stopped; nothing was sent")
         code = _INTERRUPTED
-    except (BrokenPipeError, SystemExit):
+    except (BrokenPipeError, SystemExit) as ended:
+        if isinstance(ended, SystemExit) and _COMPLETE in os.environ:
+            return int(ended.code or 0)  # the shell asked for completions, and has them
         # Whoever read our output went away (click turns that into an exit of its own); what was
         # recorded is recorded.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = _BROKEN_PIPE
     except Exception as error:  # noqa: BLE001 - the outermost frame: a bug here, with its trace
-        traceback.print_exc()
-        bug = BugError(f"{type(error).__name__}: a bug in ingest", code="bug")
-        code = _fail(bug, as_json=as_json)
+        voice.trace()
+        code = _fail(BugError(f"{type(error).__name__}: a bug in ingest", code="bug"), voice)
     return code if isinstance(code, int) else 0
 
 
-def _refuse(error: click.ClickException, *, as_json: bool) -> int:
+def _refuse(error: click.ClickException, voice: Voice) -> int:
     context = getattr(error, "ctx", None)
     hint = f"{context.command_path} --help" if context else "ingest --help"
-    return _fail(UsageError(error.format_message(), hint=hint, code="usage"), as_json=as_json)
+    return _fail(UsageError(error.format_message(), hint=hint, code="usage"), voice)
 
 
-def _fail(error: IngestError, *, as_json: bool) -> int:
-    if as_json:
+def _fail(error: IngestError, voice: Voice) -> int:
+    if voice.as_json or voice.metrics_file is not None:
         from ingest.cli.render import as_json as render  # noqa: PLC0415 - see the module's docstring
         from ingest.pipeline.summary import failure_summary  # noqa: PLC0415 - likewise
 
         run = {"run_id": None, "started_at": None, "duration_s": 0.0}
-        click.echo(render(failure_summary(error, run=run)))
-    _tell(error.message, error.hint)
+        summary = failure_summary(error, run=run)
+        if voice.as_json:
+            click.echo(render(summary))
+        voice.measured(summary)
+    voice.error(error.message, hint=error.hint, code=error.code)
     return error.exit_code

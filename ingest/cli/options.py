@@ -14,6 +14,9 @@ def _option(*names: str, **facts: Any) -> Callable[[Command], Command]:
     return click.option(*names, envvar=variable, **facts)
 
 
+_PATH = click.Path(readable=False)
+"""Completed as a path by the shell; whether it can be read is found out where it is."""
+
 MAPPING = (
     _option("--map", "maps", multiple=True, metavar="NEW=OLD", help="Send column OLD as NEW."),
     _option(
@@ -78,20 +81,23 @@ RESUME = (
 )
 
 CONFIG = (
-    _option("--config", metavar="FILE", help="A TOML file with settings and jobs."),
+    _option("--config", type=_PATH, metavar="FILE", help="A TOML file with settings and jobs."),
     _option("--job", metavar="NAME", help="Run a job of the configuration file."),
     _option(
         "--schema",
         "schemas",
         multiple=True,
+        type=_PATH,
         metavar="FILE",
         help="A JSON Schema for the events of one name, over the standard one.",
     ),
 )
 
 INPUTS = (
-    click.argument("sources", nargs=-1, metavar="[SOURCE]..."),
-    _option("--files-from", metavar="LIST", help="A file with further paths, one a line."),
+    click.argument("sources", nargs=-1, type=_PATH, metavar="[SOURCE]..."),
+    _option(
+        "--files-from", type=_PATH, metavar="LIST", help="A file with further paths, one a line."
+    ),
     _option(
         "--skip-bad-files",
         is_flag=True,
@@ -155,7 +161,7 @@ FIRST = (
 )
 
 RETURN = (
-    click.argument("rejects", required=False, metavar="[REJECTS]"),
+    click.argument("rejects", required=False, type=_PATH, metavar="[REJECTS]"),
     _option(
         "--accept-edits",
         "accept",
@@ -236,6 +242,7 @@ DESTINATION = (
 SENDING = (
     _option(
         "--api-key-file",
+        type=_PATH,
         metavar="FILE",
         help="A file (mode 0600) with the Event API key; else INGEST_API_KEY.",
     ),
@@ -337,6 +344,7 @@ VERIFYING = (
     _option(
         "--errors",
         multiple=True,
+        type=_PATH,
         metavar="PATH",
         help="A file of error records that Blueshift exported, or a directory of them.",
     ),
@@ -348,6 +356,7 @@ VERIFYING = (
     ),
     _option(
         "--api-key-file",
+        type=_PATH,
         metavar="FILE",
         help="A file (mode 0600) with the Event API key; else INGEST_API_KEY.",
     ),
@@ -356,6 +365,7 @@ VERIFYING = (
 STATE = (
     _option(
         "--state",
+        type=_PATH,
         metavar="DIR",
         help="Where progress is kept.  [default: the user's state directory]",
     ),
@@ -365,6 +375,7 @@ PLACES = (
     *STATE,
     _option(
         "--report-dir",
+        type=_PATH,
         default="ingest-reports",
         show_default=True,
         metavar="DIR",
@@ -387,6 +398,19 @@ OUTPUT = (
     _option("--rejects-ok", is_flag=True, help="Exit 0 although records were rejected."),
     *JSON,
     _option("-q", "--quiet", is_flag=True, help="No progress, no messages but errors."),
+    _option(
+        "--log-format",
+        type=click.Choice(["auto", "text", "line", "json"]),
+        default="auto",
+        show_default=True,
+        help="Messages on stderr: text, or one line or JSON object each; auto: text on a terminal, else lines.",
+    ),
+    _option(
+        "--metrics-file",
+        type=_PATH,
+        metavar="FILE",
+        help="Write figures of the run for node-exporter's textfile collector (FILE.prom).",
+    ),
 )
 
 

@@ -15,6 +15,7 @@ from ingest.core.address import Address, Endpoint, Region, address_of, authoriza
 from ingest.core.batching import MAX_EVENTS
 from ingest.core.gates import Allowance
 from ingest.core.load import Destination
+from ingest.core.logline import LogFormat
 from ingest.core.planning import MappingFlags
 from ingest.errors import UsageError
 
@@ -118,6 +119,8 @@ class Settings:
     rejects_ok_under: str | None = None
     json: bool = False
     quiet: bool = False
+    log_format: str = "auto"
+    metrics_file: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +157,8 @@ class RunConfig:
         finish_by: When to stop; None: when all is done.
         rejects_ok: The share of rejected and refused records up to which the exit code is 0.
         quiet: No progress.
+        log_format: How messages are written.
+        metrics_file: Where metrics for Prometheus go; None: nowhere.
     """
 
     inputs: tuple[Input, ...]
@@ -185,6 +190,8 @@ class RunConfig:
     finish_by: FinishBy | None
     rejects_ok: float | None
     quiet: bool
+    log_format: LogFormat
+    metrics_file: str | None
 
     @property
     def sandbox(self) -> bool:
@@ -239,6 +246,8 @@ def resolve(settings: Settings, *, environ: Mapping[str, str], sends: bool) -> R
         finish_by=_finish_by(settings.finish_by),
         rejects_ok=_rejects_ok(settings),
         quiet=settings.quiet,
+        log_format=LogFormat(settings.log_format),
+        metrics_file=settings.metrics_file,
     )
 
 

@@ -77,6 +77,8 @@ GENERAL: Final = {
     "skip_bad_files": "skip_bad_files",
     "schema": "schemas",
     "quiet": "quiet",
+    "log_format": "log_format",
+    "metrics_file": "metrics_file",
 }
 """Settings of a run as a whole."""
 

@@ -1,11 +1,14 @@
 """Progress and messages on stderr: a bar on a terminal, else one plain line a minute."""
 
 import contextlib
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TextIO
 
 from tqdm import tqdm
+
+from ingest.core.logline import LogFormat, log_line
 
 LINE_S = 60.0
 """Seconds between plain lines: enough for a log, not too much for one."""
@@ -41,19 +44,33 @@ class Display:
         stream: Standard error.
         quiet: Show nothing.
         clock: Monotonic seconds.
+        form: How messages are written.
+        wall: Seconds since 1970, for messages that have a time.
     """
 
-    def __init__(self, stream: TextIO, *, quiet: bool, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        stream: TextIO,
+        *,
+        quiet: bool,
+        clock: Callable[[], float],
+        form: LogFormat = LogFormat.TEXT,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
         self._stream = stream
         self._quiet = quiet
         self._clock = clock
+        self._wall = wall
+        terminal = stream.isatty()
+        self._form = form.on(terminal=terminal)
+        self._lively = terminal and self._form is LogFormat.TEXT
         self._last_s = clock()
         self._bar: tqdm | None = None  # type: ignore[type-arg] # tqdm is not generic at run time
 
     def begin(self, title: str, *, records: int | None) -> None:
         """Begin a source; `records` is how many there are, if that is known."""
         self.end()
-        if self._quiet or not self._stream.isatty():
+        if self._quiet or not self._lively:
             return
         self._bar = tqdm(
             total=records,
@@ -75,7 +92,7 @@ class Display:
             self._bar.total = max(self._bar.total or 0, now.read)
             self._bar.set_postfix_str(f"{now.rejected:,} rejected", refresh=False)
             self._bar.update(0)
-        elif not self._stream.isatty() and self._clock() - self._last_s >= LINE_S:
+        elif not self._lively and self._clock() - self._last_s >= LINE_S:
             self._last_s = self._clock()
             share = now.bytes_done / now.bytes_all if now.bytes_all else 1.0
             self.tell(
@@ -86,6 +103,7 @@ class Display:
         """Show a message of one line."""
         if self._quiet:
             return
+        line = log_line(self._form, line, now_s=self._wall())
         with contextlib.suppress(OSError):  # a reader that went away changes no result
             if self._bar is not None:
                 self._bar.write(line, file=self._stream)

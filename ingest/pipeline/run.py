@@ -262,7 +262,7 @@ def _begin(config: RunConfig, *, as_json: bool) -> _Run:
         run_id=f"{started:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}",
         started=started,
         began_s=time.monotonic(),
-        display=Display(sys.stderr, quiet=quiet, clock=time.monotonic),
+        display=Display(sys.stderr, quiet=quiet, clock=time.monotonic, form=config.log_format),
     )
 
 

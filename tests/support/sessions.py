@@ -142,6 +142,8 @@ def environ(place: Path) -> dict[str, str]:
     """The environment of a new user: the installed command in the path, no setting, no state."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("INGEST_")}
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
+    # What a terminal shows: elsewhere a message is one line.
+    kept["INGEST_LOG_FORMAT"] = "text"
     return {**kept, "PATH": path, "XDG_STATE_HOME": str(place / ".state"), "NO_PROXY": "*"}
 
 

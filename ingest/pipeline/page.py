@@ -31,6 +31,7 @@ MOST_BYTES: Final = 1_000_000
 
 _SOURCES: Final = 8
 _CAUSES: Final = 12
+_CODES_PAGE: Final = "docs/reject-codes.md"
 _TABLE: Final = 25  # rows for each source that is shown in full
 _MOST_PATH: Final = 240
 _EVENTS: Final = 15
@@ -415,6 +416,7 @@ class _View:
             "code": cause.code,
             "message": known.message if known else cause.message or "A rule of your schema.",
             "hint": known.hint if known else cause.hint,
+            "more": f"{_CODES_PAGE}#{cause.code}" if known else "",
             "records": cause.records,
             "tone": "refused" if known and known.stage == "api" else "rejected",
             "span": span,

@@ -34,6 +34,10 @@ SPOOLED = "stdin-"
 IDENTITY_FIELDS = ("customer_id", "email", "device_id", "cookie", "group_id")
 """Fields of which one is needed (contract: identity)."""
 
+_ZIP = b"PK\x03\x04"
+_OF_REJECTS = {"reject_id", "violations", "stage", "cells"}
+"""Members of each line of `rejects.jsonl`."""
+
 
 @dataclass(frozen=True, slots=True)
 class RuleBook:
@@ -220,15 +224,13 @@ def _named(file: LocalFile, one: Input, book: RuleBook) -> Opened:
 
 
 def _open(file: LocalFile, one: Input, book: RuleBook) -> Opened:
+    if file.read_raw(0, len(_ZIP)) == _ZIP:
+        raise _workbook(file.path)
     if not one.reading.delimiter and is_jsonl(file.path, file.read_raw):
         return _open_jsonl(file, one, book)
     header = _header(file, one, sure=bool(one.reading.delimiter))
     if "_reject_id" in header.columns:
-        raise UsageError(
-            f"{file.path} is a report of rejected records",
-            hint=f"mend it and send it with: ingest retry {file.path}",
-            code="source_is_report",
-        )
+        raise _report(file.path)
     try:
         mapping = plan(
             header.columns,
@@ -250,6 +252,8 @@ def _open_jsonl(file: LocalFile, one: Input, book: RuleBook) -> Opened:
     except UsageError as error:
         hint = error.hint.replace("FILE", shlex.quote(file.path))
         raise UsageError(error.message, hint=hint, code=error.code) from error
+    if set(seen.names) >= _OF_REJECTS:
+        raise _report(file.path)
     mapping = plan_json(
         Sample(seen.names, seen.paths, seen.records),
         one.mapping,
@@ -258,6 +262,24 @@ def _open_jsonl(file: LocalFile, one: Input, book: RuleBook) -> Opened:
         identity_fields=book.identity,
     )
     return Opened(file, one, book, Dialect(), (), seen.start, mapping)
+
+
+def _report(path: str) -> UsageError:
+    return UsageError(
+        f"{path} is a report of rejected records",
+        hint=f"mend it and send it with: ingest retry {shlex.quote(path)}",
+        code="source_is_report",
+    )
+
+
+def _workbook(path: str) -> UsageError:
+    if Path(path).name.startswith("rejects"):
+        return _report(path)
+    return UsageError(
+        f"{path} is a workbook or another zip archive, not CSV or JSON lines",
+        hint=f"save its sheet as CSV (UTF-8); a report of rejects: ingest retry {shlex.quote(path)}",
+        code="source_is_workbook",
+    )
 
 
 def _header(file: LocalFile, one: Input, *, sure: bool) -> Header:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ingest import errors
+from ingest.core.model import Severity
 from ingest.core.rules import catalogue
 from ingest.edges.validator import load_documents
 from ingest.errors import IngestError
@@ -61,6 +62,22 @@ def test_every_code_has_its_line() -> None:
 
     assert sorted(code for code, _, _ in rows) == sorted(codes)
     assert [c for c, said, _ in rows if not said.startswith(codes[c].message.split("|")[0])] == []
+
+
+def test_every_code_has_its_section() -> None:
+    """What the report names under a cause is there: meaning, mending, and what the API says."""
+    page = (ROOT / "docs/reject-codes.md").read_text(encoding="utf-8")
+    codes = catalogue(load_documents())
+    sections = dict(re.findall(r"^### (\S+)\n(.*?)(?=^### |\Z)", page, re.DOTALL | re.MULTILINE))
+    without_example = {"record_too_large", "schema_invalid", "event_too_large", "api_refused"}
+
+    assert list(sections) == list(codes)
+    for name, code in codes.items():
+        assert code.message in sections[name]
+        assert code.hint in sections[name]
+        assert "**What the API says:**" in sections[name]
+        if code.severity is Severity.ERROR:
+            assert ("**Example:**" in sections[name]) == (name not in without_example), name
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=named)

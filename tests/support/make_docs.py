@@ -18,6 +18,7 @@ from ingest.cli import group
 from ingest.core.model import Severity, Stage
 from ingest.core.rules import Code, catalogue, rules_of
 from ingest.edges.validator import load_documents
+from tests.support.code_examples import Example, examples
 from tests.support.sessions import ROOT, record
 
 NO_VARIABLE = "-"
@@ -58,6 +59,28 @@ _WARNINGS_HEAD = """\
 
 The API takes such a record, but may file a value differently from what was meant.
 """
+_EACH_HEAD = """\
+## Each code
+
+Examples come from [`sample_data/`](../sample_data). What the API says is as far as its pages say it.
+"""
+_REFUSED = (
+    "400 with the field and a reason where it checks this at once, such as"
+    ' `{"errors":[{"customer_id":"can\'t be blank"}]}`; it has no list of what it checks, and a 200'
+    " can be followed by an error record hours later (`ingest verify`)."
+)
+_SAID = {
+    "identity_missing": (
+        "200 may come, and an error record later: `Missing Customer Identifier`. An event that"
+        " names nobody is lost without a sign at the time."
+    ),
+    "identity_placeholder": (
+        "nothing: `NULL` is a customer's name to it, and all such events are one customer's."
+    ),
+    "event_too_large": "413, or a closed connection; a request may have 1 MB.",
+    "api_refused": "its own words stand in `_reject_reason`.",
+    "schema_invalid": "nothing that it says depends on your schema.",
+}
 _OPTIONS_HEAD = """\
 # Commands and options
 
@@ -82,7 +105,35 @@ def reject_codes() -> str:
     parts = [f"{_NOTE}\n", _CODES_HEAD]
     for head, stage in errors:
         parts += [head, _table(_of(codes, Severity.ERROR, stage), only)]
-    return "\n".join([*parts, _WARNINGS_HEAD, _table(warnings, only, strict=True)])
+    parts += [_WARNINGS_HEAD, _table(warnings, only, strict=True), _EACH_HEAD]
+    found = examples()
+    return "\n".join([*parts, *(_section(code, only, found) for code in codes.values())])
+
+
+def _section(code: Code, only: Mapping[str, list[str]], found: Mapping[str, Example]) -> str:
+    """What there is to say of one code, under a heading that the report names."""
+    events = only.get(code.code, [])
+    lines = [f"### {code.code}\n", f"{code.message}\n"]
+    if events:
+        lines.append(f"Only for `{'`, `'.join(events)}`.\n")
+    lines.append(f"**To mend it:** {code.hint}\n")
+    example = found.get(code.code)
+    if example:
+        lines.append(f"**Example:** `{example.source}`, line {example.line}:\n")
+        lines.append(f"```text\n{example.shown}\n```\n")
+        if example.suggested:
+            lines.append(f"Suggested: `{example.suggested}`\n")
+    return "\n".join([*lines, f"**What the API says:** {_said(code)}\n"])
+
+
+def _said(code: Code) -> str:
+    if code.code in _SAID:
+        return _SAID[code.code]
+    if code.severity is Severity.WARNING:
+        return "nothing; it takes the event, and stores the value as it stands."
+    if code.stage is Stage.READING:
+        return "nothing: there is no event that could be sent to it."
+    return _REFUSED
 
 
 def _events(documents: Mapping[str, Mapping[str, object]]) -> dict[str, list[str]]:

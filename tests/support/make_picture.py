@@ -1,6 +1,6 @@
 """Makes docs/images/report.png: the report of the sample data, as Chromium shows it.
 
-    python -m tests.support.make_picture
+python -m tests.support.make_picture
 """
 
 import json

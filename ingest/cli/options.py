@@ -303,6 +303,7 @@ RENDERING = (
 AFTER_LOSS = (
     _option(
         "--adopt",
+        type=_PATH,
         metavar="SUMMARY",
         help="Begin a lost ledger anew from the summary.json of the last run: the same event_uuids.",
     ),

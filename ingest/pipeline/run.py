@@ -489,6 +489,7 @@ async def _held(
             obey=lambda: _obey(stop),
         )
         run.display.tell(said)
+        known.put(found.load)
     return found
 
 
@@ -555,6 +556,8 @@ async def _judge_one(
         run.count_before(load, states)
         if skipped is not None:
             taken.append((number, load, skipped))
+            if not found.moved_from:
+                known.put(load)
             return
         due = replace(load, run_id=run.run_id, reports="")
         load = store.claim(due) if load.load_id else store.add_load(replace(due, fence=1))

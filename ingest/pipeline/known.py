@@ -97,6 +97,18 @@ class KnownLoads:
         else:
             yield self._long[name, identity.blocks[:_DIGEST_BYTES]]
 
+    def untouched(self, opened: Opened) -> Found | None:
+        """Find the load of a file that nobody touched since it was last seen; nothing is read."""
+        if self.stale:
+            self._version = self._store.version
+            self._read()
+        file, name = opened.file, opened.input.name
+        for load in self._among(self._by_file.get((name, file.stat.device, file.stat.inode))):
+            if load.identity.stat.proves_unchanged(file.stat):
+                file.recall(load.identity.size)
+                return _known(file, load, load.identity)
+        return None
+
     def find(self, opened: Opened, config: RunConfig, *, seen: Seen) -> Found:
         """Find the load of a source, or make one that is not recorded yet.
 
@@ -108,14 +120,9 @@ class KnownLoads:
         Raises:
             MismatchError: The file at this path was changed since it was read.
         """
-        if self.stale:
-            self._version = self._store.version
-            self._read()
+        if found := self.untouched(opened):
+            return found
         file, name = opened.file, opened.input.name
-        for load in self._among(self._by_file.get((name, file.stat.device, file.stat.inode))):
-            if load.identity.stat.proves_unchanged(file.stat):
-                file.recall(load.identity.size)
-                return _known(file, load, load.identity)
         now = file.identity(seen=seen)
         for load in self._among(self._by_content.get((name, now.size, now.blocks))):
             return _known(file, load, replace(load.identity, stat=now.stat))

@@ -12,7 +12,6 @@ from ingest.core.json_mapping import JsonMapping
 from ingest.core.load import Load
 from ingest.core.mapping import Mapping
 from ingest.core.model import Dialect, Position
-from ingest.core.rules import digest
 from ingest.edges.source import LocalFile
 from ingest.edges.store import LEDGER, Store
 from ingest.errors import MismatchError, UsageError
@@ -79,7 +78,7 @@ def book_of(config: RunConfig, load: Load) -> RuleBook:
     for one, (strict, timeless) in product(config.inputs or (Input(),), switches):
         mapping = replace(one.mapping, no_timestamp=timeless)
         book = RuleBooks(replace(then, strict=strict)).of(replace(one, mapping=mapping))
-        if digest(book.rules) == load.config["rules"]:
+        if book.digest == load.config["rules"]:
             return book
     raise MismatchError(
         f"{load.path} was judged by other rules (run {load.run_id})",

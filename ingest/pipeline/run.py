@@ -419,17 +419,18 @@ async def _send_one(
     plan: Plan,
 ) -> None:
     source = sources[number - 1]
+    if _is_finished(run, source, store, known, plan=plan):
+        return
     with ExitStack() as locks:
         found = await _held(run, source, store, known, stop=stop, locks=locks)
         load, states, skipped = _take_up(run, source, found, store)
-        again = run.took_up(load, states)
-        plan.leave(sum(_settled_bytes(state) for state in states))
         if skipped is not None:
-            run.results.append(replace(_result(store, load, skipped=skipped), again=again))
-            _forget_spool(run, source, run.results[-1])
+            _skip(run, source, store, load, states, skipped=skipped, plan=plan)
             if not found.moved_from:
                 known.put(load)
             return
+        run.took_up(load, states)
+        plan.leave(sum(_settled_bytes(state) for state in states))
         # Without a place for its reports until they are there: a run that is killed while it
         # renders them is made up for by the next one.
         due = replace(load, run_id=run.run_id, reports="")
@@ -451,6 +452,34 @@ async def _send_one(
             run.results.append(_report(run, store, load, number, stop))
             _forget_spool(run, source, run.results[-1])
             known.put(run.results[-1].load)
+
+
+def _is_finished(run: _Run, source: Opened, store: Store, known: KnownLoads, *, plan: Plan) -> bool:
+    """Skip a source that is done with and was not touched: nothing is changed, so nothing is held."""
+    found = known.untouched(source)
+    if found is None or found.load != found.recorded or run.config.rejudge:
+        return False
+    load, states, skipped = _take_up(run, source, found, store)
+    if skipped is None:
+        return False
+    _skip(run, source, store, load, states, skipped=skipped, plan=plan)
+    return True
+
+
+def _skip(
+    run: _Run,
+    source: Opened,
+    store: Store,
+    load: Load,
+    states: Sequence[ChunkState],
+    *,
+    skipped: str,
+    plan: Plan,
+) -> None:
+    again = run.took_up(load, states)
+    plan.leave(sum(_settled_bytes(state) for state in states))
+    run.results.append(replace(_result(store, load, skipped=skipped), again=again))
+    _forget_spool(run, source, run.results[-1])
 
 
 async def _held(
@@ -496,7 +525,9 @@ async def _held(
 async def _found_in(
     run: _Run, source: Opened, known: KnownLoads, stop: Stop
 ) -> tuple[Found, Claim | None]:
-    found = await asyncio.to_thread(known.find, source, run.config, seen=lambda _: _obey(stop))
+    found = known.untouched(source)
+    if found is None:
+        found = await asyncio.to_thread(known.find, source, run.config, seen=lambda _: _obey(stop))
     if not (run.claims and found.new):
         return found, None
     claim, load = claimed(run.claims, source, found.load)

@@ -45,6 +45,7 @@ class RuleBook:
 
     Args:
         rules: Compiled by the validator.
+        digest: Of the rules.
         codes: Every reason code, with its texts and severity in force.
         known: Fields that the API documents.
         nested: Those of them that are arrays or objects.
@@ -52,6 +53,7 @@ class RuleBook:
     """
 
     rules: tuple[Rule, ...]
+    digest: str
     codes: Mapping[str, Code]
     known: tuple[str, ...]
     nested: frozenset[str]
@@ -112,6 +114,7 @@ def rule_book(
     )
     return RuleBook(
         rules=in_force,
+        digest=digest(in_force),
         codes=catalogue(documents, severities=severities, strict=config.strict),
         known=tuple(dict.fromkeys((*known_fields(documents), *config.identity_keys))),
         nested=json_fields(documents),
@@ -306,7 +309,7 @@ def config_of(opened: Opened, config: RunConfig) -> dict[str, Any]:
     """Give all that decides the content of events and verdicts, as JSON-able values."""
     return {
         "mapping": opened.mapping.as_json(),
-        "rules": digest(opened.book.rules),
+        "rules": opened.book.digest,
         "identity": [config.identity, *config.identity_keys],
     }
 

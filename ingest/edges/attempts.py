@@ -29,7 +29,7 @@ class AttemptLog:
         try:
             self._handle = os.open(self._path, flags, 0o600)
         except OSError as error:
-            raise self._refused(error) from error
+            raise _refused("write", self._path, error) from error
 
     def __enter__(self) -> Self:
         return self
@@ -49,20 +49,18 @@ class AttemptLog:
             while view:
                 view = view[os.write(self._handle, view) :]
         except OSError as error:
-            raise self._refused(error) from error
-
-    def _refused(self, error: OSError) -> StoppedError:
-        return StoppedError(
-            f"cannot write {self._path}: {error.strerror}",
-            hint="free the disk, then run the same command again",
-            code="ledger_unwritable",
-        )
+            raise _refused("write", self._path, error) from error
 
 
 def read_attempts(directory: Path) -> Iterator[dict[str, Any]]:
-    """Yield the attempts on record; a line that a crash cut is left out."""
+    """Yield the attempts on record; a line that a crash cut is left out.
+
+    Raises:
+        StoppedError: The disk refuses.
+    """
+    path = directory / NAME
     try:
-        with (directory / NAME).open("rb") as file:
+        with path.open("rb") as file:
             for line in file:
                 try:
                     yield orjson.loads(line)
@@ -70,3 +68,13 @@ def read_attempts(directory: Path) -> Iterator[dict[str, Any]]:
                     continue
     except FileNotFoundError:
         return
+    except OSError as error:
+        raise _refused("read", path, error) from error
+
+
+def _refused(operation: str, path: Path, error: OSError) -> StoppedError:
+    return StoppedError(
+        f"cannot {operation} {path}: {error.strerror}",
+        hint="free the disk or mend the permissions, then run the same command again",
+        code="ledger_unwritable",
+    )

@@ -78,7 +78,7 @@ from ingest.pipeline.sources import (
     opened,
 )
 from ingest.pipeline.stop import Stop
-from ingest.pipeline.summary import SourceResult, exit_code_of, status_of, summary_of
+from ingest.pipeline.summary import SourceResult, exit_code_of, summary_of
 
 DRAIN_S = 15.0
 """Seconds that requests under way have after the first signal."""
@@ -868,6 +868,15 @@ def _conclude(run: _Run, store: Store, error: IngestError | None) -> dict[str, A
             "run the same command again to go on", f"to go on: ingest run {flags}"
         )
     summary = _summary(run, error=error, exit_code=code)
+    try:
+        _record(run, store, summary)
+    except StoppedError:
+        if error is None:
+            raise  # else: what stopped the run is said, and it keeps the run from being recorded
+    return summary
+
+
+def _record(run: _Run, store: Store, summary: dict[str, Any]) -> None:
     worked = [result.load for result in run.results if result.skipped is None]
     if worked:
         attempts = (each for load in worked for each in read_attempts(store.segments(load)))
@@ -879,13 +888,12 @@ def _conclude(run: _Run, store: Store, error: IngestError | None) -> dict[str, A
             run_id=run.run_id,
             started_at=summary["started_at"],
             finished_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
-            status=status_of(code),
-            exit_code=code,
+            status=summary["status"],
+            exit_code=summary["exit_code"],
             summary=summary,
         ),
         [result.load for result in run.results],
     )
-    return summary
 
 
 def _summary(run: _Run, *, error: IngestError | None, exit_code: int) -> dict[str, Any]:

@@ -69,7 +69,10 @@ def report_directory(root: Path, *parts: str, mode: int = PRIVATE) -> Path:
     """
     path = root
     with doing("create", root):
+        made = [path for path in (root, *root.absolute().parents) if not path.exists()]
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for each in made:
+        sync_directory(each.absolute().parent)
     for part in parts:
         path /= plain_name(part)
         private_directory(path, mode=mode)

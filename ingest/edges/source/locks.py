@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -22,6 +22,7 @@ def hold(directory: Path, name: str, *, what: str, holder: str) -> Iterator[None
 
     Raises:
         LockedError: Another process holds it.
+        StoppedError: The disk refuses.
     """
     path = directory / f"{name}.lock"
     try:
@@ -36,21 +37,33 @@ def hold(directory: Path, name: str, *, what: str, holder: str) -> Iterator[None
             code="locked",
         ) from error
     except OSError as error:
-        raise StoppedError(f"cannot lock {path}: {error}", code="lock_unwritable") from error
+        raise _unwritable(path, error) from error
     beside = path.with_suffix(".holder")
     try:
         _write_private(beside, holder)
         yield
     finally:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):  # it says who held the lock, and does not hold it
+            beside.unlink(missing_ok=True)
         lock.release()
 
 
 def _write_private(path: Path, text: str) -> None:
-    path.unlink(missing_ok=True)
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)
+    try:
+        path.unlink(missing_ok=True)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> StoppedError:
+    return StoppedError(
+        f"cannot lock {path}: {error.strerror}",
+        hint="free the disk or mend the permissions, then run the same command again",
+        code="lock_unwritable",
+    )
 
 
 def _holder(path: Path) -> str:

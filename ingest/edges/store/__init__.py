@@ -14,7 +14,7 @@ import secrets
 import sqlite3
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -29,6 +29,11 @@ __all__ = ["LEDGER", "RunRow", "Store", "set_aside"]
 
 LEDGER, WITNESS, SEGMENTS = "ledger.sqlite3", "ledger.witness", "segments"
 _CHECK_BYTES = 256 * 1024 * 1024
+_REFUSALS = {
+    *(sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN),
+    *(sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PERM, sqlite3.SQLITE_NOMEM),
+}
+"""Result codes that speak of the machine; any other that our own statements meet is damage."""
 _MOST_CHUNK = (1 << 63) - 1
 _MARKS = {
     table: ",".join("?" * count) for table, count in {"load": 18, "chunk": 20, "note": 6}.items()
@@ -60,6 +65,8 @@ class Store:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self._settled: set[int] = set()
+        self._lost: sqlite3.Error | None = None
         with self._errors("open"):
             self._make_directory()
             testimony = self._testimony()
@@ -104,6 +111,7 @@ class Store:
                 " left: run --adopt summary.json; nothing was sent",
             )
         if found is None:
+            _sync_above(self.directory)  # no commit outlasts a power cut that takes the directory
             found = Testimony(ledger_id=uuid4(), commits=0)
             Witness(self.directory / WITNESS, found).close()
             _sync_directory(self.directory)
@@ -132,9 +140,12 @@ class Store:
                 raise self._damaged(f"the ledger {self.directory / LEDGER} is empty")
             self._create(testimony.ledger_id)
         if (self.directory / LEDGER).stat().st_size <= _CHECK_BYTES:
-            (verdict,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
-            if verdict != "ok":
-                raise self._damaged(f"the ledger {self.directory / LEDGER} is damaged: {verdict}")
+            # Not `quick_check`: a row that an index has lost would be a record that is sent twice.
+            (verdict,) = self._db.execute("PRAGMA integrity_check(1)").fetchone()
+            astray = self._db.execute("PRAGMA foreign_key_check").fetchone()
+            if verdict != "ok" or astray:
+                why = verdict if verdict != "ok" else "a row belongs to no load"
+                raise self._damaged(f"the ledger {self.directory / LEDGER} is damaged: {why}")
         self._check(testimony)
 
     def _has_tables(self) -> bool:
@@ -177,7 +188,8 @@ class Store:
     def _damaged(self, message: str, *, hint: str = "") -> MismatchError:
         return MismatchError(
             message,
-            hint=hint or f"restore {self.directory} from a backup; nothing was sent",
+            hint=hint
+            or f"check the disk and restore {self.directory} from a backup; nothing was sent",
             code="ledger_damaged",
         )
 
@@ -188,18 +200,20 @@ class Store:
             yield
         except rows.DamagedRowError as error:
             raise self._damaged(f"{where}: {error}") from error
-        except (sqlite3.OperationalError, OSError) as error:
+        except (sqlite3.Error, OSError) as error:
+            if isinstance(error, sqlite3.Error) and _primary(error) not in _REFUSALS:
+                raise self._damaged(f"the ledger {where} is damaged: {error}") from error
             raise StoppedError(
                 f"cannot {operation} the ledger {where}: {error}",
                 hint="free the disk or mend the permissions, then run the same command again",
                 code="ledger_unwritable",
             ) from error
-        except sqlite3.DatabaseError as error:
-            raise self._damaged(f"the ledger {where} is damaged: {error}") from error
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         with self._errors("write"):
+            if self._lost is not None:
+                raise self._lost
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield self._db
@@ -207,7 +221,10 @@ class Store:
                     "UPDATE meta SET value = value + 1 WHERE key = 'commits' RETURNING value"
                 ).fetchone()
                 self._db.execute("COMMIT")
-            except BaseException:
+            except BaseException as error:
+                if _primary(error) == sqlite3.SQLITE_IOERR:
+                    # After a failed fsync the kernel may report success for what it has dropped.
+                    self._lost = error if isinstance(error, sqlite3.Error) else None
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
@@ -309,11 +326,14 @@ class Store:
 
     def segments(self, load: Load) -> Path:
         """Give the directory of the load's segments."""
-        path = self.directory / SEGMENTS
-        with self._errors("prepare"):
-            for part in (str(load.source_id), str(load.load_id)):  # `parents` would obey the umask
-                path /= part
-                path.mkdir(mode=0o700, exist_ok=True)
+        above = self.directory / SEGMENTS / str(load.source_id)
+        path = above / str(load.load_id)
+        if load.load_id not in self._settled:
+            with self._errors("prepare"):
+                for part in (above, path):  # `parents` would obey the umask
+                    part.mkdir(mode=0o700, exist_ok=True)
+                    _sync_directory(part.parent)
+            self._settled.add(load.load_id)
         return path
 
     # -- chunks ----------------------------------------------------------------------------
@@ -460,8 +480,19 @@ def _run_of(row: Any) -> RunRow:
     return RunRow(values[0], values[1], values[2], values[3], values[4], json.loads(values[5]))
 
 
+def _primary(error: BaseException) -> int:
+    """The primary result code of an error of SQLite; 0 of any other."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
 def _key_digest(key: str, salt: bytes) -> bytes:
     return hashlib.scrypt(key.encode(), salt=salt, n=2**12, r=8, p=1, dklen=32)
+
+
+def _sync_above(path: Path) -> None:
+    for parent in path.resolve().parents:
+        with suppress(PermissionError):  # another user's: it was there before us
+            _sync_directory(parent)
 
 
 def _sync_directory(path: Path) -> None:

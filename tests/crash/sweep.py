@@ -1,7 +1,9 @@
-"""Kills a run at each point that it passes: `python -m tests.crash.sweep --all`.
+"""Meets a run with each thing that can befall it: `python -m tests.crash.sweep kill --all`.
 
-Without `--all` one point of every call, kind and moment, and some between. Each second crash is
-followed by a kill of the resume, too. Prints what does not hold, and exits 1 if anything does not.
+`kill`: SIGKILL at each point that it passes; each second crash is followed by a kill of the resume.
+`fail`: each call that it makes fails, in each way, once and for ever after. `power`: the power is
+cut after each change, and what was not synced is lost, torn or reordered. Without `--all` a sample
+of every family. Prints what does not hold, and exits 1 if anything does not.
 """
 
 import argparse
@@ -9,10 +11,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from tests.support.crashing import Bench, bench, crash, record
-from tests.support.deadly import Point
+from tests.support.cutting import changes_of, cut
+from tests.support.deadly import Nursery, Point
+from tests.support.failing import calls_of, fail
+from tests.support.frail import build, faults_of, frail_nursery, sampled_faults
+from tests.support.power import Chance
 
 
 def sampled(points: Sequence[Point]) -> list[Point]:
@@ -24,8 +31,11 @@ def sampled(points: Sequence[Point]) -> list[Point]:
     return [point for point in points if point in chosen]
 
 
-def sweep(table: Bench, points: Sequence[Point]) -> list[str]:
+def killing(table: Bench, *, whole: bool, only: str) -> list[str]:
     """Crash at all points; give what did not hold."""
+    passed = record(table)
+    points = [point for point in (passed if whole else sampled(passed)) if only in str(point)]
+    _say(f"{len(passed)} points passed, {len(points)} chosen")
     wrong: list[str] = []
     kills = missed = doubtful = repeats = 0
     for number, point in enumerate(points):
@@ -52,24 +62,62 @@ def _say(line: str) -> None:
     sys.stdout.flush()
 
 
+def cutting(table: Bench, *, whole: bool) -> list[str]:
+    """Cut the power after each change, or some, in each way; give what did not hold."""
+    count = changes_of(table)
+    wrong: list[str] = []
+    cuts = reached = 0
+    for number, after in enumerate(range(1, count + 1, 1 if whole else 9)):
+        for how in Chance.WAYS if whole else [Chance.WAYS[number % len(Chance.WAYS)]]:
+            cuts += 1
+            try:
+                reached += cut(table, after, how=how, again=number % 2 == 1)
+            except (AssertionError, TimeoutError, OSError) as error:
+                wrong.append(f"{after} {how}: {str(error)[:1500]}")
+                _say(f"WRONG {wrong[-1]}")
+    _say(f"{count} changes, {cuts} power cuts, {reached} reached, {len(wrong)} wrong")
+    return wrong
+
+
+def failing(table: Bench, *, whole: bool, only: str) -> list[str]:
+    """Let each call of a run fail in each way; give what did not hold."""
+    faults = faults_of(calls_of(table))
+    if not whole:
+        faults = sampled_faults(faults)
+    faults = [fault for fault in faults if only in str(fault)]
+    _say(f"{len(faults)} failing calls chosen")
+    wrong: list[str] = []
+    reached = 0
+    for number, fault in enumerate(faults):
+        try:
+            reached += fail(table, fault, name=f"fail-{number}")
+        except (AssertionError, TimeoutError, OSError) as error:
+            wrong.append(f"{fault}: {str(error)[:1500]}")
+            _say(f"WRONG {wrong[-1]}")
+    _say(f"{len(faults)} failing calls, {reached} reached, {len(wrong)} wrong")
+    return wrong
+
+
 def main() -> int:
     """Run it."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", nargs="?", default="kill", choices=["kill", "fail", "power"])
     parser.add_argument("--all", action="store_true", help="every point, not a sample")
     parser.add_argument("--wide", action="store_true", help="records that make three chunks")
     parser.add_argument("--only", default="", help="points whose text contains this")
     flags = parser.parse_args()
-    with (
-        tempfile.TemporaryDirectory() as directory,
-        bench(Path(directory), wide=flags.wide) as table,
-    ):
-        points = record(table)
-        chosen = points if flags.all else sampled(points)
-        chosen = [point for point in chosen if flags.only in str(point)]
-        _say(f"{len(points)} points passed, {len(chosen)} chosen")
-        began = time.monotonic()
-        wrong = sweep(table, chosen)
-        _say(f"{time.monotonic() - began:.0f} s")
+    began = time.monotonic()
+    with ExitStack() as stack:
+        root = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        nursery = Nursery() if flags.what == "kill" else frail_nursery(build(root))
+        table = stack.enter_context(bench(root, wide=flags.wide, nursery=nursery))
+        if flags.what == "kill":
+            wrong = killing(table, whole=flags.all, only=flags.only)
+        elif flags.what == "fail":
+            wrong = failing(table, whole=flags.all, only=flags.only)
+        else:
+            wrong = cutting(table, whole=flags.all)
+    _say(f"{time.monotonic() - began:.0f} s")
     return 1 if wrong else 0
 
 

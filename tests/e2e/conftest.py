@@ -14,7 +14,7 @@ KEY = "event-key-0123456789"
 @pytest.fixture(scope="session")
 def nursery() -> Iterator[Nursery]:
     """A process that has imported the command and forks for each run of it."""
-    with Nursery(deadly=False) as made:
+    with Nursery("plain") as made:
         yield made
 
 

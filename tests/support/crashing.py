@@ -58,7 +58,7 @@ class Bench:
         self.server.clear()
         return Workdir(directory, {"INGEST_API_KEY": KEY})
 
-    def run(self, work: Workdir, *, at: Point | None = None, log: Path | None = None) -> Done:
+    def run(self, work: Workdir, *, at: object = None, log: Path | None = None) -> Done:
         """Run the command, to its end or its death."""
         arguments = ["run", str(self.source.path), *work.to(self.server), *FLAGS, *self.more]
         done = Done(*self.nursery.run(arguments, cwd=work.root, environ=work.env(), at=at, log=log))
@@ -68,23 +68,23 @@ class Bench:
 
 
 @contextmanager
-def bench(root: Path, *, wide: bool = False) -> Iterator[Bench]:
+def bench(root: Path, *, wide: bool = False, nursery: Nursery | None = None) -> Iterator[Bench]:
     """Set up a server, a source, and the outcome of an uninterrupted run."""
     rows = list(some(RECORDS, bad_every=10, anyone=True, note=WIDE_NOTE if wide else ""))
     for number in (120, 207):
         rows[number] = refused_by_server(number)
     with ExitStack() as stack:
-        nursery = stack.enter_context(Nursery())
+        born = stack.enter_context(nursery or Nursery())
         source = Workdir(root).source(rows)
         server = stack.enter_context(ExternalSandbox(root / "server.sqlite3", "--rate", "0"))
         other = stack.enter_context(ExternalSandbox(root / "reference.sqlite3", "--rate", "0"))
-        whole = Bench(root, nursery, other, source, {})
+        whole = Bench(root, born, other, source, {})
         work = whole.begin("reference")
         done = whole.run(work)
         assert done.code == 3, done.err
         reports = assert_accounted(work, source, done.summary, other)
         assert_codes_recounted(done.summary, [reports])
-        yield Bench(root, nursery, server, source, other.bodies())
+        yield Bench(root, born, server, source, other.bodies())
 
 
 @dataclass(frozen=True, slots=True)

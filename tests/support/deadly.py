@@ -208,13 +208,9 @@ def wrap_sockets(reaper: Reaper) -> None:
 
 
 def main() -> None:
-    """Wrap, import the command, and fork for each line of standard input; `plain`: no wrapping."""
-    reaper = Reaper()
-    if "plain" not in sys.argv[1:]:
-        wrap_files(reaper)
-        wrap_database(reaper)
-        wrap_sockets(reaper)
+    """Make ready as told, import the command, and fork for each line of standard input."""
     sys.path.insert(0, str(ROOT))
+    reaper = _made_ready(sys.argv[1])
     import ingest.cli
     import ingest.cli.render
     import ingest.config
@@ -231,11 +227,25 @@ def main() -> None:
         _answer(os.waitstatus_to_exitcode(status))
 
 
+def _made_ready(how: str) -> Any:
+    """`deadly`: can be told to die; `frail`: to fail; `plain`: neither."""
+    if how == "frail":
+        from tests.support.frail import Frailty
+
+        return Frailty()
+    reaper = Reaper()
+    if how == "deadly":
+        wrap_files(reaper)
+        wrap_database(reaper)
+        wrap_sockets(reaper)
+    return reaper
+
+
 def _answer(number: int) -> None:
     os.write(1, f"{number}\n".encode())
 
 
-def _be_born(order: dict[str, Any], reaper: Reaper, command: Callable[[list[str]], None]) -> None:
+def _be_born(order: dict[str, Any], reaper: Any, command: Callable[[list[str]], None]) -> None:
     code = 70
     try:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -258,15 +268,18 @@ class Nursery:
     """The process that forks for runs; use as a context manager.
 
     Args:
-        deadly: Its runs can be given a point to die at.
+        how: `deadly`: its runs can be given a point to die at; see `frail.py` for `frail`.
+        environ: The environment of the process itself, not of its runs.
     """
 
-    def __init__(self, *, deadly: bool = True) -> None:
-        self._flags = [] if deadly else ["plain"]
+    def __init__(self, how: str = "deadly", *, environ: dict[str, str] | None = None) -> None:
+        self._how = how
+        self._environ = environ
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
-            [sys.executable, "-P", str(Path(__file__).resolve()), *self._flags],
+            [sys.executable, "-P", str(Path(__file__).resolve()), self._how],
+            env=self._environ,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -292,7 +305,7 @@ class Nursery:
         *,
         cwd: Path,
         environ: dict[str, str],
-        at: Point | None = None,
+        at: object = None,
         log: Path | None = None,
         wait_s: float = WAIT_S,
     ) -> tuple[int, str, str]:

@@ -2,11 +2,13 @@
 
 `kill`: SIGKILL at each point that it passes; each second crash is followed by a kill of the resume.
 `fail`: each call that it makes fails, in each way, once and for ever after. `power`: the power is
-cut after each change, and what was not synced is lost, torn or reordered. Without `--all` a sample
+cut after each change, and what was not synced is lost, torn or reordered. `torn`: files of the
+ledger are cut short and bits in them flipped. Without `--all` a sample
 of every family. Prints what does not hold, and exits 1 if anything does not.
 """
 
 import argparse
+import random
 import sys
 import tempfile
 import time
@@ -20,6 +22,7 @@ from tests.support.deadly import Nursery, Point
 from tests.support.failing import calls_of, fail
 from tests.support.frail import build, faults_of, frail_nursery, sampled_faults
 from tests.support.power import Chance
+from tests.support.tearing import Torn, damages
 
 
 def sampled(points: Sequence[Point]) -> list[Point]:
@@ -79,12 +82,29 @@ def cutting(table: Bench, *, whole: bool) -> list[str]:
     return wrong
 
 
+def tearing(table: Bench, *, each: int) -> list[str]:
+    """Cut and alter each file of a ledger; give what did not hold."""
+    wrong: list[str] = []
+    for finished in (False, True):
+        torn, found, count = Torn(table, finished=finished), 0, 0
+        for damage in damages(torn.files(), each=each, seed=each):
+            count += 1
+            try:
+                found += torn.tear(damage)
+            except (AssertionError, TimeoutError) as error:
+                wrong.append(f"{damage}, finished: {finished}: {str(error)[:1500]}")
+                _say(f"WRONG {wrong[-1]}")
+        _say(f"{count} damages, {found} found, the others harmless, {len(wrong)} wrong")
+    return wrong
+
+
 def failing(table: Bench, *, whole: bool, only: str) -> list[str]:
     """Let each call of a run fail in each way; give what did not hold."""
     faults = faults_of(calls_of(table))
     if not whole:
         faults = sampled_faults(faults)
     faults = [fault for fault in faults if only in str(fault)]
+    random.Random(len(faults)).shuffle(faults)  # a part of a long sweep is a sample of it
     _say(f"{len(faults)} failing calls chosen")
     wrong: list[str] = []
     reached = 0
@@ -94,6 +114,8 @@ def failing(table: Bench, *, whole: bool, only: str) -> list[str]:
         except (AssertionError, TimeoutError, OSError) as error:
             wrong.append(f"{fault}: {str(error)[:1500]}")
             _say(f"WRONG {wrong[-1]}")
+        if number % 100 == 99:
+            _say(f"{number + 1} done, {reached} reached, {len(wrong)} wrong")
     _say(f"{len(faults)} failing calls, {reached} reached, {len(wrong)} wrong")
     return wrong
 
@@ -101,7 +123,9 @@ def failing(table: Bench, *, whole: bool, only: str) -> list[str]:
 def main() -> int:
     """Run it."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", nargs="?", default="kill", choices=["kill", "fail", "power"])
+    parser.add_argument(
+        "what", nargs="?", default="kill", choices=["kill", "fail", "power", "torn"]
+    )
     parser.add_argument("--all", action="store_true", help="every point, not a sample")
     parser.add_argument("--wide", action="store_true", help="records that make three chunks")
     parser.add_argument("--only", default="", help="points whose text contains this")
@@ -109,14 +133,16 @@ def main() -> int:
     began = time.monotonic()
     with ExitStack() as stack:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        nursery = Nursery() if flags.what == "kill" else frail_nursery(build(root))
+        nursery = Nursery() if flags.what in {"kill", "torn"} else frail_nursery(build(root))
         table = stack.enter_context(bench(root, wide=flags.wide, nursery=nursery))
         if flags.what == "kill":
             wrong = killing(table, whole=flags.all, only=flags.only)
         elif flags.what == "fail":
             wrong = failing(table, whole=flags.all, only=flags.only)
-        else:
+        elif flags.what == "power":
             wrong = cutting(table, whole=flags.all)
+        else:
+            wrong = tearing(table, each=400 if flags.all else 12)
     _say(f"{time.monotonic() - began:.0f} s")
     return 1 if wrong else 0
 

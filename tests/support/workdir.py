@@ -235,6 +235,18 @@ class Server:
             database.execute("DELETE FROM events")
             database.execute("DELETE FROM requests")
 
+    def kept(self) -> dict[str, list[Any]]:
+        """All that it has, to be given back to `restore`."""
+        return {table: self._ask(f"SELECT * FROM {table}") for table in ("requests", "events")}
+
+    def restore(self, kept: dict[str, list[Any]]) -> None:
+        """Have again what it had."""
+        self.clear()
+        with self._open("rw") as database, database:
+            for table, rows in kept.items():
+                marks = ",".join("?" * len(rows[0])) if rows else ""
+                database.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)
+
     def set_faults(self, *specs: str, seed: int = 0) -> None:
         """Replace the faults in force."""
         body = json.dumps({"faults": specs, "seed": seed}).encode()

@@ -3,7 +3,7 @@
 import os
 import subprocess
 from collections.abc import Iterator
-from errno import EIO, ENOSPC
+from errno import EIO, ENOLCK, ENOSPC, ENOSYS
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ from tests.support.crashing import KEY, Bench, bench
 from tests.support.cutting import changes_of, cut
 from tests.support.deadly import Nursery
 from tests.support.failing import calls_of, fail
-from tests.support.frail import WAYS, Fault, build, faults_of, frail_nursery, traced
+from tests.support.frail import WAYS, Fault, Jump, build, faults_of, frail_nursery, traced
 from tests.support.power import Chance
 from tests.support.tearing import Torn, damages
 from tests.support.workdir import Workdir, assert_accounted
@@ -109,6 +109,35 @@ def test_a_torn_ledger(firm: Bench, *, finished: bool) -> None:
     assert {Path(name).suffix for name in files} >= {".sqlite3", ".witness", ".jsonl"}
     assert finished or "ledger.sqlite3-wal" in files
     assert sum(found) >= len(found) // 3
+
+
+@pytest.mark.parametrize("number", [ENOLCK, ENOSYS])
+@pytest.mark.parametrize("kind", ["lock", "limit"])
+def test_a_file_system_without_locks(frail: Bench, number: int, kind: str) -> None:
+    """S14: where a file cannot be locked nothing is sent, and the place is named."""
+    work = frail.begin("lockless")
+
+    done = frail.run(work, at=Fault("lock", kind, 1, number, ever=True))
+
+    assert done.code in {2, 4}, done.err
+    assert str(work.state / "shared") in done.summary["error"]["message"]
+    assert done.summary["error"]["hint"]
+    assert frail.server.requests() == 0
+    assert frail.run(work).code == 3
+
+
+@pytest.mark.parametrize("seconds", [3600, 86_400, 2_000_000_000])
+def test_a_clock_that_leaps(frail: Bench, seconds: int) -> None:
+    """P12: ids, waits and progress do not hang on the wall clock, be it a day off or in 1970."""
+    work = frail.begin("leaps")
+
+    done = frail.run(work, at=Jump(seconds))
+
+    assert done.code == 3, done.err
+    assert_accounted(work, frail.source, done.summary, frail.server)
+    assert frail.server.bodies() == frail.reference
+    assert set(frail.server.times().values()) == {1}
+    assert frail.run(work).summary["requests"]["sent"] == 0
 
 
 def test_a_full_disk(firm: Bench, tmp_path: Path) -> None:

@@ -16,8 +16,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #define MOST_KINDS 32
@@ -35,7 +37,7 @@ static int kinds_count;
 static struct { char call[16]; int kind; long times; } seen[MOST_SEEN];
 static int seen_count;
 static char at_call[16], at_kind[32];
-static long at_ordinal, cut_after, logged;
+static long at_ordinal, cut_after, logged, jump;
 static int at_errno, at_ever, at_short, tripped, trace = -1, journal = -1;
 
 /* -- what Python says ------------------------------------------------------------------------ */
@@ -54,6 +56,8 @@ void frail_fail(const char *call, const char *kind, long ordinal, int number, in
   snprintf(at_kind, sizeof at_kind, "%s", kind);
   at_ordinal = ordinal, at_errno = number, at_ever = ever, at_short = is_short;
 }
+
+void frail_jump(long seconds) { jump = seconds; }
 
 void frail_trace(int handle) { trace = handle; }
 
@@ -322,5 +326,22 @@ int mkdir(const char *name, mode_t mode) {
     if (!done && is_logged(path)) record("mkdir", inode_at(path), 0, path, "", NULL, 0);
   }
   pthread_mutex_unlock(&mutex);
+  return done;
+}
+
+int flock(int handle, int operation) {
+  REAL(int, flock, int, int);
+  char path[PATH_MAX];
+  int number = root_length ? refused("lock", path_of(handle, path)) : 0;
+  return number > 0 ? (errno = number, -1) : real_flock(handle, operation);
+}
+
+/* The wall clock leaps forth and back from one look to the next; the monotonic one is true. */
+int clock_gettime(clockid_t clock, struct timespec *now) {
+  REAL(int, clock_gettime, clockid_t, struct timespec *);
+  static _Atomic long looks;
+  int done = real_clock_gettime(clock, now);
+  if (jump && clock == CLOCK_REALTIME && !done)
+    now->tv_sec = looks++ % 2 ? now->tv_sec + jump : now->tv_sec > jump ? now->tv_sec - jump : 0;
   return done;
 }

@@ -85,6 +85,20 @@ class Cut:
         return f"cut {self.after} {self.journal}"
 
 
+@dataclass(frozen=True, slots=True)
+class Jump:
+    """The wall clock leaps from one look to the next.
+
+    Args:
+        seconds: How far, forth and back; not before 1970.
+    """
+
+    seconds: int
+
+    def __str__(self) -> str:
+        return f"jump {self.seconds}"
+
+
 class Frailty:
     """The library's side in a child of the nursery; stands where a reaper would."""
 
@@ -99,6 +113,8 @@ class Frailty:
         if at.startswith("cut "):
             _, after, path = at.split(" ", 2)
             self._library.frail_journal(os.open(path, flags, 0o600), ctypes.c_long(int(after)))
+        elif at.startswith("jump "):
+            self._library.frail_jump(ctypes.c_long(int(at.split()[1])))
         elif at:
             fault = Fault.of(at)
             is_short = fault.number == SHORT
@@ -143,6 +159,7 @@ WAYS = {
     "unlink": (errno.EACCES, errno.EIO),
     "truncate": (errno.EIO,),
     "mkdir": (errno.ENOSPC, errno.EACCES),
+    "lock": (errno.ENOLCK, errno.ENOSYS),
 }
 """How each call can fail."""
 

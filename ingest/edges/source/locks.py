@@ -28,7 +28,8 @@ def hold(directory: Path, name: str, *, what: str, holder: str) -> Iterator[None
     try:
         for place in (directory.parent.parent, directory.parent, directory):
             place.mkdir(mode=0o700, parents=True, exist_ok=True)  # each: `parents` obeys the umask
-        lock = FileLock(path, timeout=0, mode=0o600)
+        # Without flock the death of a holder would free nothing: rather no run than a soft lock.
+        lock = FileLock(path, timeout=0, mode=0o600, fallback_to_soft=False)
         lock.acquire()
     except Timeout as error:
         raise LockedError(
@@ -45,7 +46,8 @@ def hold(directory: Path, name: str, *, what: str, holder: str) -> Iterator[None
     finally:
         with suppress(OSError):  # it says who held the lock, and does not hold it
             beside.unlink(missing_ok=True)
-        lock.release()
+        with suppress(OSError):  # else the end of this process frees it
+            lock.release()
 
 
 def _write_private(path: Path, text: str) -> None:

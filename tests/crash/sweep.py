@@ -68,17 +68,24 @@ def _say(line: str) -> None:
 def cutting(table: Bench, *, whole: bool) -> list[str]:
     """Cut the power after each change, or some, in each way; give what did not hold."""
     count = changes_of(table)
+    places = list(enumerate(range(1, count + 1, 1 if whole else 9)))
+    ways = len(Chance.WAYS)
+    cuts = [
+        (number, after, how)
+        for number, after in places
+        for how in (Chance.WAYS if whole else Chance.WAYS[number % ways :][:1])
+    ]
+    random.Random(count).shuffle(cuts)  # a part of a long sweep is a sample of it
     wrong: list[str] = []
-    cuts = reached = 0
-    for number, after in enumerate(range(1, count + 1, 1 if whole else 9)):
-        for how in Chance.WAYS if whole else [Chance.WAYS[number % len(Chance.WAYS)]]:
-            cuts += 1
-            try:
-                reached += cut(table, after, how=how, again=number % 2 == 1)
-            except (AssertionError, TimeoutError, OSError) as error:
-                wrong.append(f"{after} {how}: {str(error)[:1500]}")
-                _say(f"WRONG {wrong[-1]}")
-    _say(f"{count} changes, {cuts} power cuts, {reached} reached, {len(wrong)} wrong")
+    reached = 0
+    for done, (number, after, how) in enumerate(cuts, start=1):
+        try:
+            reached += cut(table, after, how=how, again=number % 2 == 1)
+        except (AssertionError, TimeoutError, OSError) as error:
+            wrong.append(f"{after} {how}: {str(error)[:1500]}")
+            _say(f"WRONG {wrong[-1]}")
+        if done % 100 == 0 or done == len(cuts):
+            _say(f"{count} changes, {done} power cuts, {reached} reached, {len(wrong)} wrong")
     return wrong
 
 
@@ -104,7 +111,7 @@ def failing(table: Bench, *, whole: bool, only: str) -> list[str]:
     if not whole:
         faults = sampled_faults(faults)
     faults = [fault for fault in faults if only in str(fault)]
-    random.Random(len(faults)).shuffle(faults)  # a part of a long sweep is a sample of it
+    random.Random(len(faults)).shuffle(faults)  # likewise
     _say(f"{len(faults)} failing calls chosen")
     wrong: list[str] = []
     reached = 0

@@ -209,6 +209,48 @@ def test_a_planted_link_is_refused(tmp_path):
         Store(state)
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TRIGGER t AFTER UPDATE ON load BEGIN DELETE FROM chunk; END",
+        "DROP TABLE run_load; CREATE VIEW run_load AS SELECT 'r' AS run_id, 1 AS load_id",
+    ],
+)
+def test_a_planted_trigger_is_refused(tmp_path, statement):
+    """X18: a ledger that would act by itself is refused before anything is written to it."""
+    Store(tmp_path).close()
+    with sqlite3.connect(tmp_path / "ledger.sqlite3") as database:
+        database.executescript(statement)
+
+    with pytest.raises(MismatchError, match="none of its tables"):
+        Store(tmp_path)
+
+
+def _used(path, load):
+    with Store(path) as store:
+        store.chunks(store.loads(HERE)[0])
+        store.commit(load, states=[STATE])
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "PRAGMA writable_schema=ON; UPDATE sqlite_schema SET sql=replace(sql, 'load_id', 'xoad_id')",
+        "PRAGMA foreign_keys=OFF; INSERT INTO note SELECT 9, chunk_id, record, kind, body, checksum FROM note",
+    ],
+)
+def test_damage_that_a_query_would_miss_is_found(tmp_path, statement):
+    """S6: another schema, or a row that no query would come upon, is damage and not a full disk."""
+    with Store(tmp_path) as store:
+        load = store.add_load(LOAD)
+        store.commit(load, states=[STATE], notes=[Note(0, 3, "doubt", {"line": 4})])
+    with sqlite3.connect(tmp_path / "ledger.sqlite3") as database:
+        database.executescript(statement)
+
+    with pytest.raises(MismatchError):
+        _used(tmp_path, load)
+
+
 def test_two_processes_may_share_a_ledger(tmp_path):
     """Two runs on two sources work in one state directory."""
     with Store(tmp_path) as one, Store(tmp_path) as two:

@@ -168,6 +168,11 @@ class Store:
             raise
 
     def _check(self, testimony: Testimony) -> None:
+        planted = self._db.execute(
+            "SELECT name FROM sqlite_schema WHERE type IN ('trigger', 'view')"
+        ).fetchone()
+        if planted:  # it would act whenever a row is read or written
+            raise self._damaged(f"the ledger in {self.directory} holds what is none of its tables")
         meta = dict(self._db.execute("SELECT key, value FROM meta").fetchall())
         if int(meta.get("format", 0)) > rows.FORMAT:
             raise MismatchError(

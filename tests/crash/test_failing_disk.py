@@ -104,7 +104,7 @@ def test_a_torn_ledger(firm: Bench, *, finished: bool) -> None:
     torn = Torn(firm, finished=finished)
     files = torn.files()
 
-    found = [torn.tear(damage) for damage in damages(files, each=2, seed=7)]
+    found = [torn.tear(damage) for damage in damages(files, each=4 if finished else 2, seed=7)]
 
     assert {Path(name).suffix for name in files} >= {".sqlite3", ".witness", ".jsonl"}
     assert finished or "ledger.sqlite3-wal" in files

@@ -57,12 +57,12 @@ class Torn:
         shutil.copytree(self._work.root, self._kept)
         self._held = bench.server.kept()
 
-    def files(self) -> dict[str, int]:
-        """The files that are torn, and their sizes."""
+    def files(self) -> dict[str, bytes]:
+        """The files that are torn, and what they hold."""
         state = self._work.state
         forms = ("ledger.sqlite3", "ledger.sqlite3-wal", "ledger.witness", "segments/*/*/*.jsonl")
         paths = [path for form in forms for path in sorted(state.glob(form))]
-        return {str(path.relative_to(state)): path.stat().st_size for path in paths}
+        return {str(path.relative_to(state)): path.read_bytes() for path in paths}
 
     def tear(self, damage: Damage) -> bool:
         """Damage a fresh copy and run; give whether the damage was found.
@@ -107,18 +107,18 @@ class Torn:
             self._bench.server.restore(self._held)
 
 
-def damages(files: dict[str, int], *, each: int, seed: int) -> Iterator[Damage]:
+def damages(files: dict[str, bytes], *, each: int, seed: int) -> Iterator[Damage]:
     """Cuts and flipped bits all over some files.
 
     Args:
-        files: Their sizes.
+        files: What they hold; bits are flipped where that is not nothing.
         each: How many of both for each file.
         seed: Of the lot.
     """
     lot = random.Random(seed)
-    for file, size in files.items():
-        sizes = [0, size - 1, size // 2]
-        sizes += [lot.randrange(size) for _ in range(each - len(sizes))]
+    for file, content in files.items():
+        size, used = len(content), [at for at, byte in enumerate(content) if byte]
+        sizes = [0, size - 1, size // 2, *(lot.randrange(size) for _ in range(each))]
         yield from (Damage(file, size=each_size) for each_size in sizes[:each])
         for _ in range(each):
-            yield Damage(file, at=lot.randrange(size), bits=1 << lot.randrange(8))
+            yield Damage(file, at=lot.choice(used), bits=1 << lot.randrange(8))

@@ -215,9 +215,13 @@ class Progress:
             held=self.held & ~(delivered | refused) | receipt.held << shift,
         )
 
-    def recover(self) -> "Progress":
-        """Turn intent that a crash left over into doubt."""
-        return replace(self, doubt=self.doubt | self.intent, intent=0)
+    def recover(self, records: int | None = None) -> "Progress":
+        """Turn intent that a crash left over into doubt: of some records, or of all.
+
+        Whoever asks must list these records as doubtful in the same commit.
+        """
+        lost = self.intent if records is None else self.intent & records
+        return replace(self, doubt=self.doubt | lost, intent=self.intent & ~lost)
 
     def hold_doubtful(self) -> "Progress":
         """Hold what is pending and in doubt: it may have arrived, and somebody is to decide."""

@@ -525,7 +525,7 @@ def prepare(terms: Terms, state: ChunkState, mended: Sequence[Note], records: in
         records=[note.record for note in chosen],
         describe=describe,
     )
-    return Prepared(replace(state, progress=state.progress.recover()), payload, notes)
+    return Prepared(replace(state, progress=state.progress.recover(records)), payload, notes)
 
 
 def refused_by_hand(note: Note, violation: Violation) -> Note:

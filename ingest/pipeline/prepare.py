@@ -85,9 +85,16 @@ class Preparer:
         for state in known:
             if not state.findings.judged:
                 yield self._judge_again(state)
-            elif state.progress.pending or state.progress.intent:
+            elif state.progress.pending:
                 yield self._again(state)
         yield from self._fresh(known, limit=limit)
+
+    def recovered(self, state: ChunkState) -> tuple[ChunkState, list[Note]]:
+        """Turn intent that a crash left over into doubt; give what `doubt.csv` needs of it."""
+        events = _Events(self._work, self._look(state), state.chunk.chunk_id)
+        lost = state.progress.intent & ~state.progress.held
+        notes = list(events.doubt_notes(members(lost)))
+        return replace(state, progress=state.progress.recover(lost)), notes
 
     def unjudged(self, states: Sequence[ChunkState], *, limit: int | None) -> Iterator[Prepared]:
         """Yield the chunks that have no verdict yet; what is judged and pending is left out.
@@ -161,24 +168,23 @@ class Preparer:
         return look
 
     def _again(self, state: ChunkState) -> Prepared:
-        """Prepare what is pending of a judged chunk; intent that a crash left over is doubt."""
+        """Prepare what is pending of a judged chunk."""
         look = self._look(state)
         frame = look.frame
-        progress = self._recovered(state)
+        progress = self._held(state)
         pending = _flags(progress.pending, frame.records)[frame.rows]
         events = _Events(self._work, look, state.chunk.chunk_id)
-        notes = tuple(events.doubt_notes(members(state.progress.intent)))
-        return Prepared(replace(state, progress=progress), events.payload(pending), notes)
+        return Prepared(replace(state, progress=progress), events.payload(pending))
 
-    def _recovered(self, state: ChunkState) -> Progress:
-        progress = state.progress.recover()
+    def _held(self, state: ChunkState) -> Progress:
+        progress = state.progress
+        if progress.intent & ~progress.held:
+            raise AssertionError(f"chunk {state.chunk.chunk_id} was not recovered")
         return progress.hold_doubtful() if self._work.hold_doubt else progress
 
     def _judge_again(self, state: ChunkState) -> Prepared:
         look, size = self._look(state), state.findings.source_size
-        prepared = self._judge(state.chunk, look, self._recovered(state), size=size)
-        events = _Events(self._work, look, state.chunk.chunk_id)
-        return replace(prepared, notes=tuple(events.doubt_notes(members(state.progress.intent))))
+        return self._judge(state.chunk, look, self._held(state), size=size)
 
     def _judge(
         self, chunk: Chunk, look: Look, before: Progress | None, *, size: int = 0

@@ -470,7 +470,7 @@ def _split(store: Store, load: Load, state: ChunkState) -> tuple[int, int]:
 def _decided(
     state: ChunkState, records: int, end: Literal["pending", "delivered", "refused"]
 ) -> ChunkState:
-    return replace(state, progress=state.progress.recover().decide(records, end))
+    return replace(state, progress=state.progress.recover(records).decide(records, end))
 
 
 def _declare(run: _Run, store: Store, terms: Terms, state: ChunkState, wish: Wish) -> None:

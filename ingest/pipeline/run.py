@@ -59,7 +59,7 @@ from ingest.pipeline.payload import Prepared
 from ingest.pipeline.planning import Plan
 from ingest.pipeline.prepare import Preparer, Work
 from ingest.pipeline.receipts import digest_in, report_digests
-from ingest.pipeline.recorded import identity_of, loads_of, opened_store, reopened
+from ingest.pipeline.recorded import identity_of, loads_of, mapping_of, opened_store, reopened
 from ingest.pipeline.recorder import Recorder
 from ingest.pipeline.reporting import write_source_reports
 from ingest.pipeline.sources import (
@@ -436,6 +436,7 @@ async def _send_one(
         due = replace(load, run_id=run.run_id, reports="")
         load = store.claim(due) if load.load_id else store.add_load(replace(due, fence=1))
         try:
+            states = await asyncio.to_thread(_recover, run, source, load, states, store)
             if not SourceResult(load, tuple(states)).complete:
                 await _deliver(
                     run,
@@ -633,6 +634,23 @@ def _obey(stop: Stop) -> None:
         raise stop.error
 
 
+def _recover(
+    run: _Run, source: Opened, load: Load, states: Sequence[ChunkState], store: Store
+) -> list[ChunkState]:
+    """Record what a crash left over as in doubt, before anything else can stop this run."""
+    preparer: Preparer | None = None
+    found = []
+    for state in states:
+        if not state.progress.intent & ~state.progress.held:  # held: retry sends its mended form
+            found.append(state)
+            continue
+        preparer = preparer or Preparer(_work(run, source, load, store.segments(load)))
+        recovered, notes = preparer.recovered(state)
+        store.commit(load, states=[recovered], notes=notes)
+        found.append(recovered)
+    return found
+
+
 def _take_up(
     run: _Run, source: Opened, found: Found, store: Store
 ) -> tuple[Load, list[ChunkState], str | None]:
@@ -644,6 +662,9 @@ def _take_up(
         check_growth(source, states)
     load = check_config(found.load, source, run.config)
     if run.config.rejudge and load.source_id not in run.counted:
+        # What a crash left over had its ids by the mapping of then.
+        then = replace(source, mapping=mapping_of(found.load))
+        states = _recover(run, then, found.load, states, store)
         judged = replace(load, fence=load.fence + 1)
         states = [_unjudged(state) for state in states]
         store.rejudge(judged, states)
@@ -661,7 +682,7 @@ def _take_up(
 
 
 def _unjudged(state: ChunkState) -> ChunkState:
-    progress = state.progress.recover().judge_again(0)
+    progress = state.progress.judge_again(0)
     findings = replace(state.findings, judged=False, codes={}, warnings={}, warned=0, segment=None)
     return replace(state, progress=progress, findings=findings)
 

@@ -14,13 +14,15 @@ The rules, in prose:
 Bitmaps are Python integers: bit `i` is record `i` of the chunk. Batches have no durable identity.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 
 def bitmap(records: Iterable[int]) -> int:
     """Give the bitmap that has the bits of `records` set."""
+    if isinstance(records, range) and records.step == 1:
+        return everyone(len(records)) << records.start if records else 0
     positions = list(records)
     if not positions:
         return 0
@@ -40,8 +42,17 @@ def members(bits: int) -> Iterator[int]:
             rest ^= low
 
 
+def run_of(records: Sequence[int]) -> Sequence[int]:
+    """Give ascending records as a range if there is no gap between them; most batches have none."""
+    if records and records[-1] - records[0] + 1 == len(records):
+        return range(records[0], records[-1] + 1)
+    return records
+
+
 def ranges(records: Iterable[int]) -> list[list[int]]:
     """Give ascending records as half-open spans: `[0, 1, 2, 5]` as `[[0, 3], [5, 6]]`."""
+    if isinstance(records, range) and records.step == 1:
+        return [[records.start, records.stop]] if records else []
     spans: list[list[int]] = []
     for record in records:
         if spans and spans[-1][1] == record:
@@ -90,6 +101,41 @@ class Receipt:
             raise ValueError("a receipt speaks of its own records only")
         if self.doubt & ~self.records or (self.parked | self.held) & ~self.unsent:
             raise ValueError("doubt, parked and held are marks on the receipt's records")
+
+
+def joined(receipts: Sequence[Receipt]) -> Receipt:
+    """Give one receipt that says what several of one chunk say.
+
+    Args:
+        receipts: At least one.
+
+    Raises:
+        ValueError: Two speak of the same record, or of two chunks.
+    """
+    if len({receipt.chunk_id for receipt in receipts}) != 1:
+        raise ValueError("receipts of two chunks cannot be joined")
+    base = min(receipt.base for receipt in receipts)
+    shifts = [receipt.base - base for receipt in receipts]
+
+    def union(name: str) -> int:
+        pairs = zip(receipts, shifts, strict=True)
+        return _union(
+            [bits << shift for receipt, shift in pairs if (bits := getattr(receipt, name))]
+        )
+
+    records = union("records")
+    if records.bit_count() != sum(receipt.records.bit_count() for receipt in receipts):
+        raise ValueError("two receipts for one record")
+    ends = ("delivered", "refused", "unsent", "doubt", "parked", "held")
+    return Receipt(receipts[0].chunk_id, base, records, **{name: union(name) for name in ends})
+
+
+def _union(parts: list[int]) -> int:
+    """All bits of the parts; pairs are joined first, so that few of the steps are long."""
+    while len(parts) > 1:
+        odd = parts[-1:] if len(parts) % 2 else []
+        parts = [a | b for a, b in zip(parts[::2], parts[1::2], strict=False)] + odd
+    return parts[0] if parts else 0
 
 
 @dataclass(frozen=True, slots=True)

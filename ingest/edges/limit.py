@@ -47,6 +47,7 @@ _RING = 10_240  # stamps; the highest rate is a little lower
 _SIZE = _RING_AT + _RING * _STAMP.size
 _ASK_AGAIN_S = 0.0005  # after another process was found at the file
 _ASK_TIMES = 10_000
+_SAID_AGAIN_S = 0.05
 _COUNT_EVERY_S = 0.5  # how soon the end of another run is noticed
 _LONGEST_WAIT_S = 1.0  # rates and holds change meanwhile
 _LONGEST_HOLD_S = 3600.0
@@ -135,6 +136,7 @@ class SharedLimit:
         self._clock = clock
         self._share = 1.0
         self._looked_s = clock()
+        self._open_s = -math.inf  # when a request was last let go, with no hold since
         self._file = self._run = -1
         self._run_path = path
         self._open()
@@ -165,26 +167,42 @@ class SharedLimit:
         Raises:
             StoppedError: The file cannot be read or written.
         """
-        with self._state() as state:
-            if state is None:
+        # Once for each request: without the frames of a context manager.
+        try:
+            self._reopen_if_removed()
+            if not self._lock():
                 return _ASK_AGAIN_S
-            wait_s = self._wait_s(state)
-            if wait_s > 0:
-                return wait_s
-            now_s = state.written_s
-            state.due_s = self._tempo.due_after(due_s=state.due_s, now_s=now_s)
-            at = _RING_AT + state.requests % _RING * _STAMP.size
-            os.pwrite(self._file, _STAMP.pack(now_s), at)
-            state.requests += 1
-            self._write(state)
-            return 0.0
+            try:
+                return self._granted(self._loaded())
+            finally:
+                fcntl.flock(self._file, fcntl.LOCK_UN)
+        except OSError as error:
+            raise self._stopped(error) from error
+
+    def _granted(self, state: _State) -> float:
+        wait_s = self._wait_s(state)
+        if wait_s > 0:
+            self._open_s = -math.inf
+            return wait_s
+        now_s = state.written_s
+        state.due_s = self._tempo.due_after(due_s=state.due_s, now_s=now_s)
+        at = _RING_AT + state.requests % _RING * _STAMP.size
+        os.pwrite(self._file, _STAMP.pack(now_s), at)
+        state.requests += 1
+        self._write(state)
+        self._open_s = now_s
+        return 0.0
 
     def peek(self) -> float:
         """What `reserve` would say, with nothing reserved: to wait for one's turn before it.
 
+        Without a limit, what a grant said a moment ago is said again: `reserve` asks anew.
+
         Raises:
             StoppedError: The file cannot be read or written.
         """
+        if not self._tempo.limited and self._clock() - self._open_s < _SAID_AGAIN_S:
+            return 0.0
         with self._state() as state:
             return _ASK_AGAIN_S if state is None else self._wait_s(state)
 
@@ -194,6 +212,7 @@ class SharedLimit:
         Raises:
             StoppedError: The file cannot be read or written.
         """
+        self._open_s = -math.inf
         with self._state_surely() as state:
             gate = _gate(state).refused(
                 now_s=state.written_s, sent_s=sent_s, wait_s=min(wait_s, _LONGEST_HOLD_S)

@@ -7,6 +7,7 @@ and sent is the same for both and stands in `prepare`.
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
+from itertools import accumulate
 from typing import Any, Protocol, cast
 from uuid import UUID
 
@@ -34,6 +35,9 @@ Record = Any
 
 Reason = tuple[tuple[str, ...], str]
 """Columns, and a text that follows the message of the rule; empty without."""
+
+Evidence = tuple[tuple[str | None, ...] | None, bytes | None]
+"""What a report shows of a row: its cells, or its bytes."""
 
 _NOWHERE = Position(0, 0, 1)
 _NO: Reason = ((), "")
@@ -92,12 +96,16 @@ class Look(Protocol):
         """The `event_uuid` of some rows, where they have none of their own."""
         ...
 
+    def ends(self, wanted: Flags) -> list[int]:
+        """Where each event would end in the buffer, with nothing written."""
+        ...
+
     def given_uuid(self, row: int) -> str | None:
         """The row's own `event_uuid`; None where it has none, or a blank one."""
         ...
 
-    def evidence(self, row: int) -> tuple[tuple[str | None, ...] | None, bytes | None]:
-        """What a report shows of a row: its cells, or its bytes."""
+    def evidence(self, rows: Ints) -> Sequence[Evidence]:
+        """What a report shows of each of some rows."""
         ...
 
     def explain(self, row: int, code: str, fields: Sequence[str]) -> Reason:
@@ -347,13 +355,17 @@ class _CsvLook:
         offsets = self.frame.offsets[self.frame.rows[rows]]
         return made_ids(self._form.source_id, offsets, [key.gather(rows) for key in self._keys])
 
+    def ends(self, wanted: Flags) -> list[int]:
+        sizes = self._form.encoder.sizes(self._mapped.table).filter(pl.Series(wanted))
+        return (sizes.cum_sum() - 1).to_list()
+
     def given_uuid(self, row: int) -> str | None:
         table = self._mapped.table
         given = table[EVENT_UUID][row] if EVENT_UUID in table.columns else None
         return given if given and given.strip() else None
 
-    def evidence(self, row: int) -> tuple[tuple[str | None, ...] | None, bytes | None]:
-        return self.frame.table.row(row), None
+    def evidence(self, rows: Ints) -> Sequence[Evidence]:
+        return [(cells, None) for cells in self.frame.table[rows].iter_rows()]
 
     def explain(self, row: int, code: str, fields: Sequence[str]) -> Reason:
         members, detail = (
@@ -587,12 +599,19 @@ class _JsonlLook:
             uuids = [None] * len(rows)
             for place, uuid in zip(np.flatnonzero(lacking).tolist(), texts, strict=True):
                 uuids[place] = uuid
-        objects = (
-            self._mended
-            if len(rows) == len(self._mended)
-            else [self._mended[row] for row in rows.tolist()]
-        )
-        return jsonl.encoded(objects, uuids)
+        return jsonl.encoded(self._objects_at(rows), uuids)
+
+    def ends(self, wanted: Flags) -> list[int]:
+        rows = np.flatnonzero(wanted)
+        lacking = self._events.needs_uuid[rows].tolist()
+        sizes = jsonl.sizes(self._objects_at(rows), lacking)
+        return [end - 1 for end in accumulate(sizes)]
+
+    def _objects_at(self, rows: Ints) -> list[bytes]:
+        objects = self._mended
+        if len(rows) == len(objects):
+            return objects
+        return [objects[row] for row in rows.tolist()]
 
     @cached_property
     def _mended(self) -> list[bytes]:
@@ -605,8 +624,8 @@ class _JsonlLook:
         given: Any = self._events.columns[EVENT_UUID].texts[row]
         return str(given)
 
-    def evidence(self, row: int) -> tuple[tuple[str | None, ...] | None, bytes | None]:
-        return None, self.frame.raw(int(self.frame.rows[row]))
+    def evidence(self, rows: Ints) -> Sequence[Evidence]:
+        return [(None, self.frame.raw(record)) for record in self.frame.rows[rows].tolist()]
 
     def explain(self, row: int, code: str, fields: Sequence[str]) -> Reason:
         event = orjson.loads(self._objects[row]) if code == BASE_CODE else {}

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ingest.core.batching import Span, Wrapper, body_of, cut, halves, singles
-from ingest.core.ledger import Progress, Receipt, bitmap
+from ingest.core.ledger import Progress, Receipt, bitmap, run_of
 from ingest.core.load import ChunkState, Note
 from ingest.core.model import Violation
 
@@ -18,8 +18,8 @@ class Payload:
 
     Args:
         chunk_id: The chunk.
-        body: JSON objects joined by single commas.
-        ends: Where each object ends in `body`.
+        body: JSON objects joined by single commas; empty where nothing is to be sent.
+        ends: Where each object ends in `body`, or would.
         records: The record of the chunk that each object is; ascending.
         describe: What reports need of a record.
         before: How far the chunk had come when this run took it up.
@@ -49,7 +49,7 @@ class Payload:
 
     def bits(self, span: Span) -> int:
         """Give the bitmap of a span's records."""
-        return bitmap(self.records[span[0] : span[1]])
+        return bitmap(run_of(self.records[span[0] : span[1]]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +97,8 @@ class Batch:
 
     @property
     def records(self) -> Sequence[int]:
-        """Its records within the chunk."""
-        return self.payload.records[self.span[0] : self.span[1]]
+        """Its records within the chunk, ascending; a range where there is no gap."""
+        return run_of(self.payload.records[self.span[0] : self.span[1]])
 
     @property
     def doubted(self) -> bool:
@@ -122,8 +122,7 @@ class Batch:
 
     def _bits(self) -> tuple[int, int]:
         records = self.records
-        base = records[0]
-        return base, bitmap(record - base for record in records)
+        return records[0], bitmap(records) >> records[0]
 
     def delivered(self, *, doubt: bool) -> Receipt:
         """Give the receipt of a batch that the API confirmed."""

@@ -17,11 +17,11 @@ import polars as pl
 from ingest.core.ledger import Progress, members
 from ingest.core.load import ChunkState, Findings, Load, Note, Segment
 from ingest.core.model import Chunk, Position, Reject, Severity, Stage, Violation
-from ingest.core.reject_id import reject_id
+from ingest.core.reject_id import reject_ids
 from ingest.edges.framing import Limits, ReadAt
 from ingest.edges.report import write_segment
 from ingest.edges.validator import Verdict
-from ingest.pipeline.formats import Look, form_of
+from ingest.pipeline.formats import Look, Reason, form_of
 from ingest.pipeline.payload import Payload, Prepared, doubt_note
 from ingest.pipeline.sources import Opened
 
@@ -45,6 +45,7 @@ class Work:
         growing: A last record without its end is left for the next run.
         hold_doubt: What an earlier run left in doubt is held instead of sent.
         limits: Of framing.
+        sends: Events are written; without, only their sizes are worked out.
     """
 
     load: Load
@@ -56,6 +57,7 @@ class Work:
     growing: bool = False
     hold_doubt: bool = False
     limits: Limits = _NO_LIMITS
+    sends: bool = True
 
 
 class Preparer:
@@ -202,9 +204,7 @@ class Preparer:
         rejects = _Rejects(self._work, look, verdict, too_large)
         flags = rejects.flags & ~settled
         progress = progress.judge_again(_bits(flags))
-        segment = self._segment(
-            chunk, [r for r in rejects.values() if flags[r.record - 1 - chunk.start.record]]
-        )
+        segment = self._segment(chunk, list(rejects.values(flags)))
         findings = replace(
             rejects.findings(flags, segment),
             source_size=size or self._work.load.identity.size,
@@ -234,11 +234,15 @@ class _Events:
 
     def payload(self, wanted: Flags) -> Payload:
         """Encode the rows that are wanted."""
-        encoded = self._look.encode(wanted)
+        if self._work.sends:
+            encoded = self._look.encode(wanted)
+            body, ends = encoded.body, encoded.ends
+        else:
+            body, ends = b"", self._look.ends(wanted)
         return Payload(
             chunk_id=self._chunk_id,
-            body=encoded.body,
-            ends=encoded.ends,
+            body=body,
+            ends=ends,
             records=self._look.frame.rows[wanted].tolist(),
             describe=self.describe,
         )
@@ -248,7 +252,7 @@ class _Events:
         frame = self._look.frame
         row = int(np.searchsorted(frame.rows, record))
         offset, end = int(frame.offsets[record]), int(frame.ends[record])
-        cells, raw = self._look.evidence(row)
+        ((cells, raw),) = self._look.evidence(np.array([row]))
         return {
             "line": int(frame.lines[record]),
             "offset": offset,
@@ -276,66 +280,72 @@ class _Rejects:
         self._frame = frame
         self._verdict = verdict
         self._too_large = frozenset(too_large)
+        self._known: dict[tuple[tuple[str, Reason], ...], tuple[Violation, ...]] = {}
         self.flags = np.zeros(frame.records, dtype=np.bool_)
         self.flags[[fault.record for fault in frame.faults]] = True
         self.flags[frame.rows[verdict.rejected]] = True
         self.flags[list(too_large)] = True
 
-    def values(self) -> Iterator[Reject]:
-        """Yield them in the order of their records."""
+    def values(self, wanted: Flags) -> Iterator[Reject]:
+        """Yield those that are wanted, in the order of their records."""
+        frame = self._frame
+        records = np.flatnonzero(self.flags & wanted)
         faults: dict[int, list[Any]] = {}
-        for fault in self._frame.faults:
+        for fault in frame.faults:
             faults.setdefault(fault.record, []).append(fault)
-        for record in np.flatnonzero(self.flags).tolist():
+        sound = records[np.isin(records, frame.rows)]
+        rows = frame.rows.searchsorted(sound)
+        seen = dict(zip(sound.tolist(), rows.tolist(), strict=True))
+        shown = iter(self._look.evidence(rows))
+        first = frame.start.record + 1
+        names = reject_ids(self._work.load.source_id, (records + first).tolist())
+        facts = (records, frame.lines[records], frame.offsets[records], frame.ends[records])
+        for name, record, line, offset, end in zip(
+            names, *(fact.tolist() for fact in facts), strict=True
+        ):
             broken = faults.get(record)
-            yield self._broken(record, broken) if broken else self._ruled(record)
+            cells, raw = next(shown) if record in seen else (None, None)
+            if broken:
+                violations, raw = self._faulty(broken), broken[0].raw
+            else:
+                violations = self._ruled(record, seen[record])
+            yield Reject(
+                reject_id=name,
+                record=first + record,
+                line=line,
+                offset=offset,
+                length=end - offset,
+                stage=Stage.READING if broken else Stage.RULES,
+                violations=violations,
+                cells=None if broken else cells,
+                raw=raw,
+            )
 
-    def _broken(self, record: int, faults: Sequence[Any]) -> Reject:
-        violations = tuple(
+    def _faulty(self, faults: Sequence[Any]) -> tuple[Violation, ...]:
+        return tuple(
             self._violation(fault.code, (fault.column,) if fault.column else (), fault.detail)
             for fault in faults
         )
-        return self._reject(record, Stage.READING, violations, cells=None, raw=faults[0].raw)
 
-    def _ruled(self, record: int) -> Reject:
-        row = int(np.searchsorted(self._frame.rows, record))
+    def _ruled(self, record: int, row: int) -> tuple[Violation, ...]:
         found = self._verdict.violations(row, severity=Severity.ERROR)
-        violations = [
-            self._violation(code, *self._look.explain(row, code, fields)) for code, fields in found
-        ]
+        said: tuple[tuple[str, Reason], ...] = tuple(
+            (code, self._look.explain(row, code, fields)) for code, fields in found
+        )
         if record in self._too_large:
-            violations.append(self._violation("event_too_large", ()))
-        cells, raw = self._look.evidence(row)
-        return self._reject(record, Stage.RULES, tuple(violations), cells=cells, raw=raw)
+            said += (("event_too_large", ((), "")),)
+        known = self._known.get(said)  # few sets of violations are met by most rejects
+        if known is None:
+            known = tuple(
+                self._violation(code, columns, detail) for code, (columns, detail) in said
+            )
+            self._known[said] = known
+        return known
 
     def _violation(self, code: str, columns: tuple[str, ...], detail: str = "") -> Violation:
         known = self._work.opened.book.codes[code]
         message = f"{known.message} {detail}".strip() if detail else known.message
         return Violation(code, tuple(dict.fromkeys(columns)), message, known.hint)
-
-    def _reject(
-        self,
-        record: int,
-        stage: Stage,
-        violations: tuple[Violation, ...],
-        *,
-        cells: tuple[str | None, ...] | None,
-        raw: bytes | None,
-    ) -> Reject:
-        frame = self._frame
-        number = frame.start.record + record + 1
-        offset, end = int(frame.offsets[record]), int(frame.ends[record])
-        return Reject(
-            reject_id=reject_id(self._work.load.source_id, number),
-            record=number,
-            line=int(frame.lines[record]),
-            offset=offset,
-            length=end - offset,
-            stage=stage,
-            violations=violations,
-            cells=cells,
-            raw=raw,
-        )
 
     def findings(self, rejected: Flags, segment: Segment | None) -> Findings:
         """Count what was found."""
@@ -386,9 +396,8 @@ def _times(times: pl.Series | None, wanted: Flags) -> tuple[str | None, str | No
     found = times.filter(pl.Series(wanted)).drop_nulls()
     if found.is_empty():
         return None, None
-    first, last = found.dt.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").gather(
-        [found.arg_min() or 0, found.arg_max() or 0]
-    )
+    ends = found.gather([found.arg_min() or 0, found.arg_max() or 0])
+    first, last = ends.dt.strftime("%Y-%m-%dT%H:%M:%S.%6fZ")
     return first, last
 
 
@@ -403,7 +412,7 @@ def _names(names: pl.Series | None, wanted: Flags) -> dict[str, int]:
 
 
 def _oversized(payload: Payload, *, room: int) -> list[int]:
-    if len(payload.body) <= room:
+    if not payload.ends or payload.ends[-1] <= room:
         return []
     ends = np.asarray(payload.ends)
     sizes = np.diff(ends, prepend=-1) - 1

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
-from ingest.core.ledger import Receipt
+from ingest.core.ledger import Receipt, joined
 from ingest.core.load import ChunkState, Load, Note
 from ingest.edges.store import Store
 
@@ -140,10 +140,13 @@ class Recorder:
 
     def _fold(self) -> None:
         receipts, self._receipts = self._receipts, []
+        by_chunk: dict[int, list[Receipt]] = {}
         for receipt in receipts:
-            state = self._states[receipt.chunk_id]
-            self._states[receipt.chunk_id] = replace(state, progress=state.progress.fold(receipt))
-            self._changed.add(receipt.chunk_id)
+            by_chunk.setdefault(receipt.chunk_id, []).append(receipt)
+        for chunk_id, some in by_chunk.items():
+            state = self._states[chunk_id]
+            self._states[chunk_id] = replace(state, progress=state.progress.fold(joined(some)))
+            self._changed.add(chunk_id)
 
     async def _write(self, states: list[ChunkState], notes: list[Note]) -> None:
         # Shielded: a transaction that has begun ends, whatever is cancelled around it.

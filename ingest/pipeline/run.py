@@ -30,7 +30,6 @@ from ingest.core.model import Violation
 from ingest.core.outcome import RetryPolicy
 from ingest.core.timeline import Timeline
 from ingest.edges.attempts import AttemptLog, read_attempts
-from ingest.edges.client import Client, route_to
 from ingest.edges.display import Display, Standing
 from ingest.edges.framing import Limits
 from ingest.edges.limit import SharedLimit, limit_file
@@ -48,6 +47,7 @@ from ingest.pipeline.adoption import adopt, claimed, read_claims
 from ingest.pipeline.delivery import (
     Clock,
     Delivery,
+    Sender,
     Terms,
     Traffic,
     over_allowance,
@@ -273,7 +273,7 @@ def _check_one(run: _Run, source: Opened, number: int, plan: Plan) -> SourceResu
     load = new_load(source, run.config, source.file.identity())
     load = replace(load, run_id=run.run_id)
     with tempfile.TemporaryDirectory(prefix="ingest-check-") as directory:
-        work = _work(run, source, load, Path(directory))
+        work = replace(_work(run, source, load, Path(directory)), sends=False)
         states = []
         for prepared in Preparer(work).all([], limit=run.config.limit):
             states.append(prepared.state)
@@ -371,10 +371,13 @@ class _Wire:
     def __init__(self, run: _Run, stack: AsyncExitStack) -> None:
         self._run = run
         self._stack = stack
-        self._made: tuple[Callable[[], Client], SharedLimit] | None = None
+        self._made: tuple[Callable[[], Sender], SharedLimit] | None = None
 
-    def __call__(self) -> tuple[Callable[[], Client], SharedLimit]:
+    def __call__(self) -> tuple[Callable[[], Sender], SharedLimit]:
         if self._made is None:
+            # Only where something is sent: half of the time that a small check takes.
+            from ingest.edges.client import Client, route_to  # noqa: PLC0415
+
             config = self._run.config
             address = config.address or self._sandbox()
             self._run.url = address.url(config.endpoint)

@@ -87,6 +87,7 @@ def test_an_event_comes_back_as_it_went_in(drawn: Any) -> None:
     spans = zip(starts, encoded.ends, strict=True)
     texts = [encoded.body[start:end] for start, end in spans]
     assert (mapped.misfits, b",".join(texts)) == ([], encoded.body)
+    assert encoder.sizes(mapped.table).to_list() == [len(text) + 1 for text in texts]
     for text, row, uuid in zip(texts, rows, uuids, strict=True):
         pairs = {
             name: wanted(kind, cell)

@@ -21,7 +21,17 @@ from ingest.core.mapping import Kind
 from ingest.core.model import Dialect, Position
 from ingest.edges.encoder import Encoder
 from ingest.edges.framing import Limits as FramingLimits
-from ingest.edges.jsonl import Collector, Frame, Limits, Rewriter, Wanted, encoded, frames, mended
+from ingest.edges.jsonl import (
+    Collector,
+    Frame,
+    Limits,
+    Rewriter,
+    Wanted,
+    encoded,
+    frames,
+    mended,
+    sizes,
+)
 from ingest.edges.jsonl.outline import Outline, member_counts
 from ingest.pipeline.formats import form_of
 from ingest.pipeline.sources import Opened, rule_book
@@ -284,12 +294,14 @@ def test_what_is_sent_is_the_line_but_for_ids(seed: int) -> None:
     if objects:
         collector.take(objects, [orjson.loads(text) for text in objects])
     events = collector.events()
-    uuids = [b"made-%d" % row if need else None for row, need in enumerate(events.needs_uuid)]
+    uuids = [b"made-%031d" % row if need else None for row, need in enumerate(events.needs_uuid)]
 
     made = mended(objects, integers=events.integers, blank_uuid=events.blank_uuid)
     sent = encoded(made, uuids)
 
     begins = [0, *(end + 1 for end in sent.ends)]
+    lengths = [end + 1 - begin for begin, end in zip(begins, sent.ends, strict=False)]
+    assert sizes(made, [uuid is not None for uuid in uuids]) == lengths
     for row, (text, begin, end) in enumerate(zip(objects, begins, sent.ends, strict=False)):
         wanted = []
         for name, value in read(text):
@@ -303,7 +315,7 @@ def test_what_is_sent_is_the_line_but_for_ids(seed: int) -> None:
             else:
                 wanted.append((name, value))
         if "event_uuid" not in dict(wanted):
-            wanted.insert(0, ("event_uuid", f"made-{row}"))
+            wanted.insert(0, ("event_uuid", f"made-{row:031d}"))
         assert read(sent.body[begin:end]) == wanted
         untouched = row not in events.integers and row not in events.blank_uuid
         if untouched and uuids[row] is None:

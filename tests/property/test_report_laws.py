@@ -167,7 +167,12 @@ def test_the_fast_line_is_the_row(
         row = rows.row(reject)
         csv.writer(text, delimiter=separator, lineterminator="\r\n").writerow(row.safe)
 
-        assert rows.csv_line(reject) == text.getvalue()
+        laid = rows.laid(reject)
+        assert (laid.csv, list(laid.plain), laid.guarded) == (
+            text.getvalue(),
+            row.plain,
+            row.guarded,
+        )
         assert len(row.plain) == len(row.safe) == len(rows.names)
 
 

@@ -2,6 +2,7 @@
 
 import codecs
 import tracemalloc
+from itertools import accumulate
 
 import pytest
 
@@ -10,7 +11,7 @@ from ingest.core.json_planning import Sample, plan_json
 from ingest.core.mapping import Kind, TimePlan
 from ingest.core.model import Position
 from ingest.core.planning import MappingFlags
-from ingest.edges.jsonl import Limits, encoded, frames, is_jsonl, look, mended
+from ingest.edges.jsonl import Limits, encoded, frames, is_jsonl, look, mended, sizes
 from ingest.errors import BugError, MismatchError, UsageError
 
 START = Position(0, 0, 1)
@@ -221,7 +222,8 @@ def test_bad_lines_and_empty_files_are_not_refused(data: bytes) -> None:
 
 def test_an_id_is_put_first_even_into_an_empty_object() -> None:
     """The buffer is cut by its ends."""
-    sent = encoded([b"{}", b'{ "a":1}', b'{"event_uuid":"own"}', b"{ }"], [b"u", b"v", None, b"w"])
+    objects = [b"{}", b'{ "a":1}', b'{"event_uuid":"own"}', b"{ }"]
+    sent = encoded(objects, [b"u", b"v", None, b"w"])
 
     begins = [0, *(end + 1 for end in sent.ends[:-1])]
     assert [sent.body[b:e] for b, e in zip(begins, sent.ends, strict=True)] == [
@@ -230,6 +232,9 @@ def test_an_id_is_put_first_even_into_an_empty_object() -> None:
         b'{"event_uuid":"own"}',
         b'{"event_uuid":"w" }',
     ]
+    long = encoded(objects, [b"u" * 36, b"v" * 36, None, b"w" * 36])
+    made = sizes(objects, [True, True, False, True])
+    assert [end - 1 for end in accumulate(made)] == long.ends
 
 
 def test_identities_and_blank_ids_are_mended_in_place() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ingest.core.ledger import Counts, Progress, Receipt, bitmap, everyone, members
+from ingest.core.ledger import Counts, Progress, Receipt, bitmap, everyone, members, ranges, run_of
 
 
 def test_bitmap_and_members_are_inverse():
@@ -176,3 +176,22 @@ def test_what_is_not_held_is_not_decided_on():
         Progress(total=1, rejected=0b1).decide(0b1, "delivered")
     with pytest.raises(ValueError, match="held"):
         Progress(total=1, held=0b1).intend(0b1).decide(0b1, "delivered")
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        pytest.param([], id="none"),
+        pytest.param([0], id="the first"),
+        pytest.param([7, 8, 9], id="a run"),
+        pytest.param([7, 9, 10], id="a gap"),
+        pytest.param(list(range(100, 4000)), id="a long run"),
+    ],
+)
+def test_a_run_of_records_is_what_its_records_are(records: list[int]) -> None:
+    """Records without a gap become a range, which has the same bitmap and the same spans."""
+    run = run_of(records)
+
+    assert list(run) == records
+    assert isinstance(run, range) == (len(ranges(records)) == 1)
+    assert (bitmap(run), ranges(run)) == (sum(1 << each for each in records), ranges(records))

@@ -13,6 +13,7 @@ from ingest.errors import UsageError
 
 _BLANK = r"^[\p{White_Space}\x1c-\x1f]*$"
 _TEXTS = {Kind.TEXT, Kind.DATE}
+_NO_UUID = "00000000-0000-0000-0000-000000000000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,16 @@ class _Text:
     name: str
     values: pl.Series
     raw: bool
+
+    @property
+    def quote(self) -> str:
+        """What stands behind a value."""
+        return "" if self.raw else '"'
+
+    @property
+    def opening(self) -> str:
+        """What stands before a value."""
+        return member(self.name) + self.quote
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +112,38 @@ class Encoder:
         """
         if table.height == 0:
             return Encoded(b"", [])
-        texts = _present(_with_uuids(table, uuids), raw=self._raw)
-        plain = [f"{at}" for at, text in enumerate(texts) if not text.raw]
-        columns = {f"{at}": text.values for at, text in enumerate(texts)}
-        frame = escape(pl.DataFrame(columns), plain)
+        texts, frame = self._escaped(table, uuids)
         members = pl.concat_str(_pieces(texts), separator=",", ignore_nulls=True)
         rows = frame.select(members).to_series()
         sizes = rows.str.len_bytes().cast(pl.Int64) + len("{},")
         return Encoded(_joined(rows), (sizes.cum_sum() - 1).to_list())
+
+    def sizes(self, table: pl.DataFrame) -> pl.Series:
+        """Bytes of each row as `encode` would write it, the comma behind it included.
+
+        Args:
+            table: From `map`. A misfit counts as the text that it is.
+        """
+        if table.height == 0:
+            return pl.Series([], dtype=pl.Int64)
+        nobodys = pl.Series([_NO_UUID]).new_from_index(0, table.height)
+        texts, frame = self._escaped(table, nobodys)
+        sizes = [
+            pl.col(f"{at}").str.len_bytes().cast(pl.Int64)
+            + len(f"{text.opening}{text.quote},".encode())
+            for at, text in enumerate(texts)
+        ]
+        # A row without any member has no comma to spare, but an `event_uuid` is always there.
+        return frame.select(pl.sum_horizontal(sizes) + len("{}")).to_series()
+
+    def _escaped(
+        self, table: pl.DataFrame, uuids: pl.Series | Sequence[str]
+    ) -> tuple[list[_Text], pl.DataFrame]:
+        """The columns that hold anything, and their values as JSON has them, by place."""
+        texts = _present(_with_uuids(table, uuids), raw=self._raw)
+        plain = [f"{at}" for at, text in enumerate(texts) if not text.raw]
+        columns = {f"{at}": text.values for at, text in enumerate(texts)}
+        return texts, escape(pl.DataFrame(columns), plain)
 
     def _constant_values(self, fields: Sequence[Field]) -> Iterator[tuple[Field, Column]]:
         for field in fields:
@@ -192,8 +227,7 @@ def _pieces(texts: Sequence[_Text]) -> list[pl.Expr]:
     pieces: list[pl.Expr] = []
     run: list[pl.Expr] = []
     for at, text in enumerate(texts):
-        quote = "" if text.raw else '"'
-        each = [pl.lit(member(text.name) + quote), pl.col(f"{at}"), pl.lit(quote)]
+        each = [pl.lit(text.opening), pl.col(f"{at}"), pl.lit(text.quote)]
         if text.values.null_count() == 0:
             run += [pl.lit(","), *each] if run else each
             continue

@@ -31,7 +31,7 @@ class Limits:
         max_record_bytes: A record longer than this, its line end left out, is not read.
     """
 
-    chunk_bytes: int = 8 << 20
+    chunk_bytes: int = 4 << 20
     chunk_records: int = 100_000
     window_bytes: int = 256 << 10
     max_record_bytes: int = 1 << 20

@@ -6,7 +6,7 @@ every other byte; `keys` gives the values that ids are
 made from; `opening` looks at the first records in place of a header.
 """
 
-from ingest.edges.jsonl.encode import Encoded, encoded, mended
+from ingest.edges.jsonl.encode import Encoded, encoded, mended, sizes
 from ingest.edges.jsonl.events import Collector, Column, Events, Wanted
 from ingest.edges.jsonl.frames import frames
 from ingest.edges.jsonl.keys import key_texts
@@ -35,4 +35,5 @@ __all__ = [
     "key_texts",
     "look",
     "mended",
+    "sizes",
 ]

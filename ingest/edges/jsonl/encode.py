@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, repeat
 
 import orjson
 
@@ -10,6 +10,8 @@ from ingest.edges.jsonl.outline import Outline
 from ingest.edges.jsonl.splice import Edits, member, spliced
 
 _WINDOW = 1024
+_UUID_CHARS = 36
+_PLAIN = b'{"'
 _START, _HEAD, _HEAD_ALONE = b'{"event_uuid":"', b'",', b'"'
 
 
@@ -79,6 +81,22 @@ def encoded(objects: Sequence[bytes], uuids: Sequence[bytes | None]) -> Encoded:
             sizes.append(len(_START) + len(uuid) + len(head) + len(rest) + 1)
     ends = [end - 1 for end in accumulate(sizes)]
     return Encoded(b"".join(pieces[:-1]), ends)
+
+
+def sizes(objects: Sequence[bytes], lacking: Sequence[bool]) -> list[int]:
+    """Bytes of each object as `encoded` would write it, the comma behind it included.
+
+    Args:
+        objects: As there.
+        lacking: Whether an object is to be given an `event_uuid`.
+    """
+    more = len(_START) + _UUID_CHARS + len(_HEAD) - 1
+    if all(lacking) and all(map(bytes.startswith, objects, repeat(_PLAIN))):
+        return [size + more + 1 for size in map(len, objects)]
+    return [
+        len(each) + 1 + (more - _is_empty(each) if lacks else 0)
+        for each, lacks in zip(objects, lacking, strict=True)
+    ]
 
 
 def _is_empty(each: bytes) -> bool:

@@ -123,6 +123,7 @@ class Collector:
     def __init__(self, wanted: Wanted) -> None:
         self._wanted = wanted
         self._others: dict[str, None] = {}
+        self._mixed: set[str] = set()  # names whose values were not all texts
         self._found = _Found()
 
     def take(self, objects: Sequence[bytes], values: Sequence[dict[str, object]]) -> None:
@@ -134,6 +135,8 @@ class Collector:
         nested = [0] * len(values)
         for name in names - rare:
             cells: list[object] = list(map(dict.get, values, repeat(name)))
+            if name not in self._mixed and self._took_texts(name, cells, begin):
+                continue
             kinds = set(map(type, cells))
             wide = _wide(objects, name, cells) if float in kinds else {}
             if name in self._wanted.identities and kinds & {int, float}:
@@ -164,6 +167,17 @@ class Collector:
             blank_uuid=frozenset(found.blank_uuid),
             needs_uuid=needs_uuid,
         )
+
+    def _took_texts(self, name: str, cells: Sequence[object], begin: int) -> bool:
+        """Take the values of a name if they are texts, which only polars looks at; most are."""
+        try:
+            texts = pl.Series(cells, dtype=pl.String)
+        except TypeError:
+            self._mixed.add(name)
+            return False
+        if texts.null_count() < len(texts):
+            self._found.pieces.setdefault(name, []).append((begin, Column(texts, "text")))
+        return True
 
     def _has_column(self, name: str) -> bool:
         if name in self._wanted.named or name in self._others:
@@ -262,17 +276,17 @@ def _unproven(
         nested: How often `":` is in the nested values, written anew.
     """
     text = b"\n".join(objects)
-    if b" :" in text or b"\t" in text or b"\r" in text:
-        return list(range(len(values)))
-    marks = list(map(bytes.count, objects, repeat(b'":')))
-    known = list(map(add, map(len, values), nested))
-    unproven = (
-        [row for row, mark in enumerate(marks) if mark != known[row]] if marks != known else []
-    )
+    octets = np.frombuffer(text, dtype=np.uint8)
+    ends = np.cumsum(np.fromiter(map(len, objects), dtype=np.int64) + 1)
+    colons = np.flatnonzero(octets == ord(":"))
+    before = octets[colons - 1]
+    marks = np.diff(colons[before == ord('"')].searchsorted(ends), prepend=0)
+    unproven = marks != np.fromiter(map(add, map(len, values), nested), dtype=np.int64)
+    unproven[ends.searchsorted(colons[before <= ord(" ")], side="right")] = True
     if b"\\" in text:
-        escaped = (row for row, each in enumerate(objects) if b"\\" in each)
-        return sorted({*unproven, *escaped})
-    return unproven
+        escapes = np.flatnonzero(octets == ord("\\"))
+        unproven[ends.searchsorted(escapes, side="right")] = True
+    return np.flatnonzero(unproven).tolist()
 
 
 def _wide(objects: Sequence[bytes], name: str, cells: Sequence[object]) -> dict[int, str]:

@@ -26,7 +26,7 @@ class Limits:
         max_record_bytes: A line longer than this, its line end left out, is not read.
     """
 
-    chunk_bytes: int = 8 << 20
+    chunk_bytes: int = 4 << 20
     window_bytes: int = 1 << 20
     max_record_bytes: int = 1 << 20
 

@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import orjson
 
@@ -71,6 +71,20 @@ class Row:
 
     plain: list[str | None]
     safe: list[str | None]
+    guarded: tuple[str, ...]
+
+
+class Laid(NamedTuple):
+    """One reject as a line of CSV, and as the cells of a workbook.
+
+    Args:
+        csv: The line, guarded.
+        plain: See `Row`.
+        guarded: See `Row`.
+    """
+
+    csv: str
+    plain: Sequence[str | None]
     guarded: tuple[str, ...]
 
 
@@ -151,24 +165,36 @@ class Rows:
         return self._lay(guard(name) for name in self._columns)
 
     def csv_line(self, reject: Reject) -> str:
-        """One reject as a line of CSV: `row(reject).safe`, made faster.
+        """One reject as a line of CSV: `row(reject).safe`.
+
+        Raises:
+            BugError: It has more or fewer cells than the header.
+        """
+        return self.laid(reject).csv
+
+    def laid(self, reject: Reject) -> Laid:
+        """One reject in both forms: what `row(reject)` says, made faster.
 
         Raises:
             BugError: It has more or fewer cells than the header.
         """
         cells = reject.cells
         if not cells or not self._plain_cells or (self._suggest and self._suggest(reject)):
-            return self._lay(self.row(reject).safe)
+            row = self.row(reject)
+            return Laid(self._lay(row.safe), row.plain, row.guarded)
         said = self._said(reject.violations)
         safe, guarded = self._guard_cells(cells)
         guarded += said.guarded + self._source_guarded + self._run_guarded
-        sep = self._separator
-        return (
-            f"{self._lay((*safe, ''))[:-2]}{reject.reject_id}{sep}{said.csv}{sep}{sep}"
-            f"{reject.stage}{sep}{self._source_csv}{sep}{reject.record}{sep}{reject.line}"
-            f"{sep}{reject.offset}{sep}{sep}{self._list(guarded) if guarded else ''}"
+        sep, record, line = self._separator, str(reject.record), str(reject.line)
+        offset, named = str(reject.offset), reject.reject_id
+        csv_line = (
+            f"{self._lay((*safe, ''))[:-2]}{named}{sep}{said.csv}{sep}{sep}"
+            f"{reject.stage}{sep}{self._source_csv}{sep}{record}{sep}{line}"
+            f"{sep}{offset}{sep}{sep}{self._list(guarded) if guarded else ''}"
             f"{sep}{self._run_csv}\r\n"
         )
+        own = ("", reject.stage.value, self._source, record, line, offset, "", "", self._run)
+        return Laid(csv_line, [*cells, named, *said.texts, *own], guarded)
 
     def json_line(self, reject: Reject) -> bytes:
         """One reject as a line of JSON, exact; raw bytes are escaped as in `_reject_raw`."""
@@ -224,8 +250,11 @@ class Rows:
             "_reject_guarded": "",
             "_reject_run": self._run,
         }
-        guarded += _guarded(*own.items())
-        safe = {name: guard(text) for name, text in own.items()}
+        safe = dict(own)
+        if may_be_formula_like(lines="\n" + "\n".join(filter(None, own.values()))):
+            mine = _guarded(*own.items())
+            safe |= {name: guard(own[name]) for name in mine}
+            guarded += mine
         safe["_reject_guarded"] = guard(listed(guarded))
         return Row([*cells, *own.values()], [*safe_cells, *safe.values()], guarded)
 

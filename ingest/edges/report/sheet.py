@@ -8,7 +8,7 @@ have the format's own quote prefix, and need no apostrophe.
 import contextlib
 import datetime as dt
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -19,7 +19,7 @@ from xlsxwriter.worksheet import Worksheet  # type: ignore[import-untyped] # lik
 
 from ingest.core.guard import printable
 from ingest.edges.report.durable import doing, stopped
-from ingest.edges.report.rows import OWN_COLUMNS, Row
+from ingest.edges.report.rows import OWN_COLUMNS
 
 # Excel's limits: https://support.microsoft.com/office/1672b34d-7043-467e-8e27-269d656771c3
 _MOST_CELL: Final = 32_767  # UTF-16 units
@@ -137,17 +137,20 @@ class Sheet:
             }
             self._letters = [xl_col_to_name(place) for place in range(len(self._names))]
 
-    def add(self, row: Row) -> bool:
+    def add(self, plain: Sequence[str | None], *, guarded: Collection[str]) -> bool:
         """Take a row; False, and nothing is taken, where no more have room.
+
+        Args:
+            plain: Its cells under all columns.
+            guarded: Columns whose cell is formula-like.
 
         Raises:
             StoppedError: The operating system refused.
         """
         if self.rows >= self._most or self._text >= _MOST_TEXT:
             return False
-        texts = [*row.plain[: self._kept], *row.plain[-_MOST_OWN:]]
-        guarded = set(row.guarded)
-        plain, quoted = self._styles[self._plain], self._styles[self._quoted]
+        texts = [*plain[: self._kept], *plain[-_MOST_OWN:]]
+        usual, quoted = self._styles[self._plain], self._styles[self._quoted]
         cut: list[str] = []
         cells: list[tuple[str, str, str]] = []
         for name, letters, text in zip(self._names, self._letters, texts, strict=True):
@@ -156,12 +159,12 @@ class Sheet:
                 if not whole:
                     cut.append(f"cut:{name}")
                 self._text += len(shown) + _CELL_COST
-                cells.append((letters, shown, quoted if name in guarded else plain))
+                cells.append((letters, shown, quoted if name in guarded else usual))
         if cut:
             own = self._letters[len(texts) + _GUARDED_AT]
             cells = [each for each in cells if each[0] != own]
             place = sum(self._letters.index(each[0]) < len(texts) + _GUARDED_AT for each in cells)
-            cells.insert(place, (own, " ".join(cut), plain))
+            cells.insert(place, (own, " ".join(cut), usual))
         number = self.rows + 1
         with doing("write", self._target):
             self._sheet.write_texts(number, cells)

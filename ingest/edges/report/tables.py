@@ -151,9 +151,10 @@ def _render(
     count = 0
     room = True
     for reject in rejects:
-        table.write(_utf8(rows.csv_line(reject)))
+        laid = rows.laid(reject)
+        table.write(_utf8(laid.csv))
         lines.write(rows.json_line(reject))
-        room = room and sheet.add(rows.row(reject))
+        room = room and sheet.add(laid.plain, guarded=laid.guarded)
         count += 1
     return count
 

@@ -178,6 +178,10 @@ class Gate:
         return replace(self, share=min(1.0, self.share + 1 / (rate * self.recovery_s)))
 
 
+PROBE = 400.0
+"""Answers in which a crew tries one more above its ceiling: some 0.3 % are turned away for it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Crew:
     """How many requests may be in flight: found out by the time that answers take.
@@ -187,8 +191,9 @@ class Crew:
       in the same ratio. The best is forgotten slowly, for servers become slower for good, too.
     - "Too much" (a 429, a 503, a timeout) multiplies the size by `factor`, once for all that were
       in flight, and sets a ceiling of one below it. Up to the ceiling the crew grows back quickly;
-      above it, by one in `PROBE` answers, so that few are turned away for trying. A tenth above it,
-      the ceiling is forgotten.
+      above it, by one in `probe` answers, so that few are turned away for trying: `PROBE` of them,
+      and more where "too much" holds everyone for a while, which is what trying may cost again. A
+      tenth above it, the ceiling is forgotten.
 
     Args:
         size: Requests that may be in flight; `allowed` gives it as a whole number.
@@ -201,6 +206,7 @@ class Crew:
         ceiling: One below the size at the last cut.
         tolerance: Answers may take this many times the best before the size falls.
         factor: What a cut multiplies the size by.
+        probe: Answers in which it tries one more above its ceiling.
     """
 
     size: float = 4.0
@@ -213,6 +219,7 @@ class Crew:
     ceiling: float = math.inf
     tolerance: float = 2.0
     factor: float = 0.8
+    probe: float = PROBE
 
     @property
     def allowed(self) -> int:
@@ -234,17 +241,30 @@ class Crew:
             return heard
         return _resized(heard, gradient=max(0.5, min(1.0, self.tolerance * best_s / short_s)))
 
-    def overloaded(self, *, now_s: float, sent_s: float) -> "Crew":
-        """The crew after an answer that said "too much" to a request sent at `sent_s`."""
+    def overloaded(self, *, now_s: float, sent_s: float, hold_s: float = 0.0) -> "Crew":
+        """The crew after an answer that said "too much" to a request sent at `sent_s`.
+
+        Args:
+            now_s: The present.
+            sent_s: When the request was sent.
+            hold_s: Seconds for which nobody sends because of it.
+        """
         if sent_s < self.cut_s:
             return self
+        lost = self.size * hold_s / self.short_s if self.short_s else 0.0
         size = max(float(self.lowest), self.size * self.factor)
         ceiling = max(float(self.lowest), self.allowed - 1.0)
-        return replace(self, size=size, starting=False, cut_s=now_s, ceiling=ceiling)
+        return replace(
+            self,
+            size=size,
+            starting=False,
+            cut_s=now_s,
+            ceiling=ceiling,
+            probe=max(PROBE, _DEARER * lost),
+        )
 
 
-PROBE = 400
-"""Answers in which a crew tries one more above its ceiling: some 0.3 % are turned away for it."""
+_DEARER = 20  # a hold may cost a twentieth of all time
 _FORGET = 1.0005  # the best average doubles in 1,400 answers
 
 
@@ -254,7 +274,7 @@ def _resized(crew: Crew, *, gradient: float) -> Crew:
     goal = crew.size * gradient + room
     # Per answer, so that one round of `size` answers makes one step of the law.
     size = crew.size + (goal - crew.size) / crew.size
-    size = min(size, max(crew.size, crew.ceiling) + 1 / PROBE)
+    size = min(size, max(crew.size, crew.ceiling) + 1 / crew.probe)
     ceiling = crew.ceiling if size < crew.ceiling * 1.1 + 1 else math.inf
     bounded = min(float(crew.highest), max(float(crew.lowest), size))
     return replace(crew, size=bounded, starting=starting, ceiling=ceiling)

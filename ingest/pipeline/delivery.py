@@ -394,7 +394,6 @@ class Delivery:
             attempt.give_up(self._near)
             self._out -= attempt.out
         self.traffic.status[str(reply.status or reply.failure)] += 1
-        self._fit_crew(reply, attempt)
         decision = decide(
             reply,
             events=batch.events,
@@ -406,6 +405,7 @@ class Delivery:
             after_unknown=attempt.doubt or batch.doubted,
             now_wall_s=self._clock.wall(),
         )
+        self._fit_crew(reply, decision, attempt)
         self.traffic.last_note = decision.note or self.traffic.last_note
         self._recorder.attempted(self._evidence(batch, attempt, reply, decision))
         return decision
@@ -433,12 +433,16 @@ class Delivery:
             return policy
         return replace(policy, budget_s=min(policy.budget_s, self._terms.first_budget_s))
 
-    def _fit_crew(self, reply: Reply, attempt: "_Attempt") -> None:
+    def _fit_crew(self, reply: Reply, decision: Decision, attempt: "_Attempt") -> None:
         if self._terms.concurrency is not None or not attempt.out:
             return
         now_s = self._clock.monotonic()
         if reply.status in _OVERLOADED or reply.failure in _SLOW:
-            self._crew = self._crew.overloaded(now_s=now_s, sent_s=attempt.sent_s)
+            self._crew = self._crew.overloaded(
+                now_s=now_s,
+                sent_s=attempt.sent_s,
+                hold_s=decision.wait_s if decision.act is Act.HOLD_ALL else 0.0,
+            )
         elif reply.failure is None:
             took_s = max(now_s - attempt.sent_s, 1e-6)
             self._crew = self._crew.answered(took_s, in_flight=self._out + 1)

@@ -241,27 +241,34 @@ def test_a_crew_keeps_its_bounds() -> None:
         pytest.param(100, 0.2, id="100x200ms"),
     ],
 )
-def test_a_crew_finds_what_a_server_can_do(slots: int, service_s: float, queue: int) -> None:
+@pytest.mark.parametrize("hold_s", [pytest.param(0.0, id="503"), pytest.param(1.0, id="429")])
+def test_a_crew_finds_what_a_server_can_do(
+    slots: int, service_s: float, queue: int, hold_s: float
+) -> None:
     """In a minute on a simulated server: 85 % of its best, and less than 1 % turned away."""
-    used, refused = simulated(slots, service_s, queue=queue * slots)
+    used, refused = simulated(slots, service_s, queue=queue * slots, hold_s=hold_s)
 
     assert used >= 0.85
     assert refused < 0.01
 
 
 def simulated(
-    slots: int, service_s: float, *, queue: int, seconds: float = 60
+    slots: int, service_s: float, *, queue: int, hold_s: float, seconds: float = 60
 ) -> tuple[float, float]:
     """Part of a server's capacity that a crew uses, and part of its requests turned away.
 
-    The server works on `slots` requests at once, lets `queue` more wait, and turns the rest away.
+    The server works on `slots` requests at once, lets `queue` more wait, and turns the rest away;
+    then nobody sends for `hold_s`.
     """
     rng, crew, now_s = random.Random(1), Crew(), 0.0
     free = [0.0] * slots  # when each slot is free
     events: list[tuple[float, float, bool]] = []  # end, sent, taken
     done = turned_away = inside = 0
+    open_s = 0.0
     while now_s < seconds:
-        while len(events) < crew.allowed:
+        if not events:
+            now_s = max(now_s, open_s)
+        while len(events) < crew.allowed and now_s >= open_s:
             taken = inside < slots + queue
             inside += taken
             end_s = now_s + 0.002
@@ -275,5 +282,6 @@ def simulated(
         if taken:
             crew, done = crew.answered(now_s - sent_s, in_flight=in_flight), done + 1
         else:
-            crew, turned_away = crew.overloaded(now_s=now_s, sent_s=sent_s), turned_away + 1
+            crew = crew.overloaded(now_s=now_s, sent_s=sent_s, hold_s=hold_s)
+            turned_away, open_s = turned_away + 1, max(open_s, now_s + hold_s)
     return done / (slots / service_s * seconds), turned_away / (done + turned_away)

@@ -21,7 +21,7 @@ from delivering import deliver, peer
 from machine import described
 from matplotlib.figure import Figure
 
-from ingest.__main__ import main as ingest
+from ingest.cli import main as ingest
 
 RESULTS = Path(__file__).parent / "results"
 ROWS = 50_000

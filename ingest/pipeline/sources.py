@@ -35,6 +35,7 @@ IDENTITY_FIELDS = ("customer_id", "email", "device_id", "cookie", "group_id")
 """Fields of which one is needed (contract: identity)."""
 
 _ZIP = b"PK\x03\x04"
+_ZIP_HEAD = 64 << 10  # the parts of a workbook are named in its beginning
 _OF_REJECTS = {"reject_id", "violations", "stage", "cells"}
 """Members of each line of `rejects.jsonl`."""
 
@@ -227,7 +228,7 @@ def _named(file: LocalFile, one: Input, book: RuleBook) -> Opened:
 
 
 def _open(file: LocalFile, one: Input, book: RuleBook) -> Opened:
-    if file.read_raw(0, len(_ZIP)) == _ZIP:
+    if _is_workbook(file.read_raw(0, _ZIP_HEAD)):
         raise _workbook(file.path)
     if not one.reading.delimiter and is_jsonl(file.path, file.read_raw):
         return _open_jsonl(file, one, book)
@@ -275,11 +276,16 @@ def _report(path: str) -> UsageError:
     )
 
 
+def _is_workbook(head: bytes) -> bool:
+    """Whether a file begins as the zip archive of a workbook; other archives are no CSV either."""
+    return head.startswith(_ZIP) and (b"[Content_Types].xml" in head or b"xl/" in head)
+
+
 def _workbook(path: str) -> UsageError:
     if Path(path).name.startswith("rejects"):
         return _report(path)
     return UsageError(
-        f"{path} is a workbook or another zip archive, not CSV or JSON lines",
+        f"{path} is a workbook, not CSV or JSON lines",
         hint=f"save its sheet as CSV (UTF-8); a report of rejects: ingest retry {shlex.quote(path)}",
         code="source_is_workbook",
     )

@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any, Self
 from uuid import UUID, uuid4
 
+from filelock import FileLock
+
 from ingest.core.load import ChunkState, Destination, Load, Note
 from ingest.edges.store import rows
 from ingest.edges.store.witness import Testimony, Witness, read
@@ -28,6 +30,7 @@ from ingest.errors import BugError, CredentialsError, MismatchError, StoppedErro
 __all__ = ["LEDGER", "RunRow", "Store", "set_aside"]
 
 LEDGER, WITNESS, SEGMENTS = "ledger.sqlite3", "ledger.witness", "segments"
+_FIRST_LOCK, _FIRST_S = "ledger.first.lock", 60.0
 _CHECK_BYTES = 256 * 1024 * 1024
 _REFUSALS = {
     *(sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN),
@@ -95,12 +98,23 @@ class Store:
         (self.directory / SEGMENTS).mkdir(mode=0o700, exist_ok=True)
 
     def _testimony(self) -> Testimony:
+        found = self._read_witness()
+        if found is not None:
+            return self._with_ledger(found)
+        # Two first runs at the same moment would each make a witness of a ledger of its own.
+        path = self.directory / _FIRST_LOCK
+        with FileLock(path, timeout=_FIRST_S, mode=0o600, fallback_to_soft=False):
+            return self._with_ledger(self._read_witness())
+
+    def _read_witness(self) -> Testimony | None:
         try:
-            found = read(self.directory / WITNESS)
+            return read(self.directory / WITNESS)
         except ValueError as error:
             raise self._damaged(
                 f"the witness {self.directory / WITNESS} is damaged: {error}"
             ) from error
+
+    def _with_ledger(self, found: Testimony | None) -> Testimony:
         has_ledger = (self.directory / LEDGER).exists()
         if found is None and has_ledger:
             raise self._damaged(f"the witness {self.directory / WITNESS} is missing")

@@ -38,11 +38,12 @@ class HurriedNursery(deadly.Nursery):
 def hurry() -> None:
     """Make all that follows in this process hurry."""
     from ingest.core.outcome import RetryPolicy
-    from ingest.edges.client import Timeouts
+    from ingest.edges import client
     from ingest.pipeline import run
 
+    wire: Any = client
+    wire.route_to = functools.partial(client.route_to, timeouts=client.Timeouts(**TIMEOUTS))
     loaded: Any = run
-    loaded.route_to = functools.partial(loaded.route_to, timeouts=Timeouts(**TIMEOUTS))
     loaded.RetryPolicy = functools.partial(RetryPolicy, **POLICY)
     socket.getaddrinfo = _resolving(socket.getaddrinfo)
 

@@ -599,7 +599,7 @@ async def _judge_one(
         taken.append((number, load, None))
         segments = store.segments(load)
         sweep(segments)
-        preparer = Preparer(_work(run, source, load, segments))
+        preparer = Preparer(replace(_work(run, source, load, segments), sends=False))
         showing = _Counting(run, load, states, Stop(tell=run.display.tell))
         run.display.begin(Path(source.file.path).name, records=None)
         try:

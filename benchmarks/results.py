@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-_FIRST = ("check", "run", "memory", "dirty", "wire", "pacing", "concurrency")
+_FIRST = ("check", "run", "memory", "profile", "dirty", "wire", "pacing", "concurrency")
 _MEASURED = ("check.py", "run.py", "memory.py", "dirty.py")
 _HEAD = """# What was measured
 

@@ -36,6 +36,7 @@ from ingest.cli.options import (
     VERIFYING,
     together,
 )
+from ingest.cli.sections import Sectioned
 from ingest.cli.voice import Voice, voice_of
 from ingest.errors import BugError, IngestError, UsageError
 
@@ -56,7 +57,8 @@ def group() -> None:
 
 
 @group.command(
-    epilog="Example: ingest run events.csv --map customer_id=user_id --timestamp created_at"
+    cls=Sectioned,
+    epilog="Example: ingest run events.csv --map customer_id=user_id --timestamp created_at",
 )
 @together(
     INPUTS,
@@ -85,7 +87,7 @@ def run(context: click.Context, /, **typed: Any) -> None:
     _conclude(run_command(config, as_json=typed["as_json"]), typed, sends=True)
 
 
-@group.command(epilog="Example: ingest check events.csv --set event=purchase")
+@group.command(cls=Sectioned, epilog="Example: ingest check events.csv --set event=purchase")
 @together(INPUTS, READING, MAPPING, RULES, DESTINATION, PLAN, PLACES, OUTPUT)
 @click.pass_context
 def check(context: click.Context, /, **typed: Any) -> None:
@@ -99,7 +101,7 @@ def check(context: click.Context, /, **typed: Any) -> None:
     _conclude(check_command(config, as_json=typed["as_json"]), typed, sends=False)
 
 
-@group.command(epilog="Example: ingest retry rejects.xlsx")
+@group.command(cls=Sectioned, epilog="Example: ingest retry rejects.xlsx")
 @together(RETURN, CONFIG, DESTINATION, SENDING, GATE, PLAN, PLACES, OUTPUT)
 @click.pass_context
 def retry(context: click.Context, /, **typed: Any) -> None:
@@ -116,7 +118,7 @@ def retry(context: click.Context, /, **typed: Any) -> None:
     _conclude(summary, typed, sends=True)
 
 
-@group.command(epilog="Example: ingest report 20260102-030405-6a7b --mask")
+@group.command(cls=Sectioned, epilog="Example: ingest report 20260102-030405-6a7b --mask")
 @together(RENDERING, CONFIG, PLACES, JSON)
 @click.pass_context
 def report(context: click.Context, /, **typed: Any) -> None:
@@ -133,7 +135,9 @@ def report(context: click.Context, /, **typed: Any) -> None:
     click.echo(as_json(summary) if typed["as_json"] else rendered(summary))
 
 
-@group.command(epilog="Example: ingest verify 20260102-030405-6a7b --errors errors/2026/01/02")
+@group.command(
+    cls=Sectioned, epilog="Example: ingest verify 20260102-030405-6a7b --errors errors/2026/01/02"
+)
 @together(VERIFYING, CONFIG, PLACES, JSON)
 @click.pass_context
 def verify(context: click.Context, /, **typed: Any) -> None:
@@ -159,7 +163,7 @@ def verify(context: click.Context, /, **typed: Any) -> None:
     _print(summary, as_text, typed)
 
 
-@group.command()
+@group.command(cls=Sectioned, epilog="Example: ingest status events.csv --audit")
 @click.argument("which", required=False, metavar="[RUN or SOURCE]")
 @together(AUDIT, STATE, JSON)
 def status(which: str | None, *, audit: bool, state: str | None, as_json: bool) -> None:
@@ -178,7 +182,7 @@ def status(which: str | None, *, audit: bool, state: str | None, as_json: bool) 
     raise click.exceptions.Exit(0 if agrees else _DISAGREES)
 
 
-@group.command(epilog="Example: ingest why events.csv --line 17")
+@group.command(cls=Sectioned, epilog="Example: ingest why events.csv --line 17")
 @click.argument("source", required=False, metavar="[SOURCE]")
 @together(RECORD, STATE, JSON)
 def why(source: str | None, **typed: Any) -> None:
@@ -192,7 +196,7 @@ def why(source: str | None, **typed: Any) -> None:
     click.echo(show(source, **typed))
 
 
-@group.command(epilog="Example: ingest doctor --config nightly.toml --job shop")
+@group.command(cls=Sectioned, epilog="Example: ingest doctor --config nightly.toml --job shop")
 @together(
     INPUTS,
     READING,
@@ -218,7 +222,7 @@ def doctor(context: click.Context, /, **typed: Any) -> None:
     click.echo(as_json(found) if typed["as_json"] else as_text(found))
 
 
-@group.command()
+@group.command(cls=Sectioned, epilog="Example: ingest sandbox --port 8080 --fault 503:5%")
 @click.option(
     "--port",
     type=click.IntRange(0, 65_535),

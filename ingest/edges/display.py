@@ -8,6 +8,7 @@ from typing import TextIO
 
 from tqdm import tqdm
 
+from ingest.core.figures import duration
 from ingest.core.logline import LogFormat, log_line
 
 LINE_S = 60.0
@@ -25,7 +26,7 @@ class Standing:
         delivered: Records that the API has accepted.
         rejected: Records rejected or refused.
         rate: Calls a second that are allowed; None: no limit.
-        left_s: Seconds that the limit leaves at least; None where unknown.
+        batch: Events in a call.
     """
 
     bytes_done: int
@@ -34,7 +35,31 @@ class Standing:
     delivered: int
     rejected: int
     rate: float | None = None
-    left_s: float | None = None
+    batch: int = 1
+
+    @property
+    def expected(self) -> int:
+        """Records of the whole source, as far as can be told from what was read."""
+        if not self.bytes_done:
+            return self.read
+        return max(self.read, round(self.read * self.bytes_all / self.bytes_done))
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds that the limit leaves at least; None without a limit."""
+        if self.rate is None or not self.read:
+            return None
+        left = self.expected * (1 - self.rejected / self.read) - self.delivered
+        return max(left, 0) / self.batch / self.rate
+
+    @property
+    def words(self) -> str:
+        """What stands behind the figures: rejects, and the time that is left."""
+        words = f"{self.rejected:,} rejected"
+        left_s = self.left_s
+        if left_s is not None and self.rate is not None:
+            words += f", {duration(left_s)} left at {self.rate:g} calls/s"
+        return words
 
 
 class Display:
@@ -80,7 +105,8 @@ class Display:
             dynamic_ncols=True,
             leave=False,
             mininterval=0.2,
-            smoothing=0.05,
+            bar_format="{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}, {postfix}]",
+            unit_scale=True,
         )
 
     def show(self, now: Standing) -> None:
@@ -89,14 +115,14 @@ class Display:
             return
         if self._bar is not None:
             self._bar.n = now.delivered + now.rejected
-            self._bar.total = max(self._bar.total or 0, now.read)
-            self._bar.set_postfix_str(f"{now.rejected:,} rejected", refresh=False)
+            self._bar.total = now.expected
+            self._bar.set_postfix_str(now.words, refresh=False)
             self._bar.update(0)
         elif not self._lively and self._clock() - self._last_s >= LINE_S:
             self._last_s = self._clock()
             share = now.bytes_done / now.bytes_all if now.bytes_all else 1.0
             self.tell(
-                f"{now.delivered:,} delivered, {now.rejected:,} rejected of {now.read:,} read ({share:.0%} of the file)"
+                f"{now.delivered:,} delivered of {now.read:,} read ({share:.0%} of the file), {now.words}"
             )
 
     def tell(self, line: str) -> None:

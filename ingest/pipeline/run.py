@@ -808,6 +808,8 @@ class _Counting:
                 read=self._total.read,
                 delivered=self._total.delivered,
                 rejected=self._total.rejected + self._total.refused,
+                rate=self._run.config.rate,
+                batch=self._run.config.batch_size,
             )
         )
 

@@ -201,10 +201,11 @@ class Sheet:
         """Let go of all files; not needed, and harmless, after `close`. Total."""
         self._outlet.shut()
         for sheet in self._book.worksheets():
-            scratch = getattr(sheet, "row_data_fh", None)
-            if scratch is not None:
-                with contextlib.suppress(OSError):
-                    scratch.close()
+            for name in ("row_data_fh", "fh"):  # its rows; and what they are put together in
+                file = getattr(sheet, name, None)
+                if file is not None:
+                    with contextlib.suppress(OSError):
+                        file.close()
 
     def _start(self) -> None:
         for place, name in enumerate(self._names):

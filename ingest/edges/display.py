@@ -105,7 +105,7 @@ class Display:
             dynamic_ncols=True,
             leave=False,
             mininterval=0.2,
-            bar_format="{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}, {postfix}]",
+            bar_format="{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]",
             unit_scale=True,
         )
 

@@ -67,3 +67,4 @@ def test_a_bar_on_a_terminal() -> None:
     shown = stream.getvalue()
     assert "waiting 20 s: the server said 429\n" in shown
     assert "events.csv:" in shown
+    assert "360/1.20k [00:00, 60 rejected, 5.2 s left at 5 calls/s]" in shown

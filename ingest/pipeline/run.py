@@ -482,7 +482,7 @@ def _skip(
 ) -> None:
     again = run.took_up(load, states)
     plan.leave(sum(_settled_bytes(state) for state in states))
-    run.results.append(replace(_result(store, load, skipped=skipped), again=again))
+    run.results.append(replace(_result(store, load, skipped=skipped, states=states), again=again))
     _forget_spool(run, source, run.results[-1])
 
 
@@ -817,9 +817,13 @@ class _Counting:
 # -- the end -------------------------------------------------------------------------------
 
 
-def _result(store: Store, load: Load, *, skipped: str | None) -> SourceResult:
+def _result(
+    store: Store, load: Load, *, skipped: str | None, states: Sequence[ChunkState] | None = None
+) -> SourceResult:
+    """Count a load from what is recorded; its chunks are read unless they just were."""
     refusals = tally({str(note.body["code"]): 1} for note in store.notes(load, "refused"))
-    states, reports = tuple(store.chunks(load)), _last_reports(load)
+    states = tuple(store.chunks(load) if states is None else states)
+    reports = _last_reports(load)
     return SourceResult(
         load,
         states,

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -216,7 +217,8 @@ def file_at(path: str, *, spooled: bool) -> LocalFile:
 
 def is_spooled(path: str, config: RunConfig) -> bool:
     """Whether a path is that of standard input as the ledger keeps it."""
-    return Path(path).parent == (config.state / SPOOL).resolve()
+    named = os.path.basename(path).startswith(SPOOLED)  # noqa: PTH119 - asked for each of thousands
+    return named and Path(path).parent == (config.state / SPOOL).resolve()
 
 
 def _named(file: LocalFile, one: Input, book: RuleBook) -> Opened:

@@ -10,11 +10,12 @@ from tests.support.workdir import (
     Source,
     Workdir,
     assert_accounted,
+    read_reports,
     some,
     wait_for_requests,
 )
 
-ROWS = some(400, bad_every=40)
+ROWS = some(400, bad_every=40, note="other")
 
 
 def killed(work: Workdir, server: Server) -> Source:
@@ -57,3 +58,14 @@ def test_what_is_judged_again_keeps_its_rows(work: Workdir, server: Server) -> N
 
     assert done.summary["of_which"]["in_doubt"] > 0
     assert_accounted(work, source, done.summary, server)
+
+
+def test_the_rows_have_the_ids_that_were_sent(work: Workdir, server: Server) -> None:
+    """Under a mapping that gives other ids, the list still names those that may have arrived."""
+    source = killed(work, server)
+
+    done = run(work, server, source, "--rejudge", "--map", "event_uuid=note")
+
+    doubt = read_reports(work, done.summary["sources"][0]["reports"]).doubt
+    assert doubt
+    assert {row["event_uuid"] for row in doubt} <= set(source.uuids())

@@ -348,11 +348,17 @@ def check_config(load: Load, opened: Opened, config: RunConfig) -> Load:
     """Give the load with the configuration of today, if it may go on with it.
 
     Raises:
-        MismatchError: Its mapping or rules differ and `--rejudge` is not given.
+        MismatchError: Its mapping or rules differ and `--rejudge` is not given; or its ids would.
     """
     settings = config_of(opened, config)
     if load.config_digest == digest_of(settings) and load.form == opened.form:
         return load
+    if _key(load.config) != _key(settings):
+        raise MismatchError(
+            f"{opened.file.path} was begun with another --uuid-from: its events have other ids",
+            hint="use the one of then; --as NAME sends all of it as a load of its own",
+            code="config_changed",
+        )
     if not config.rejudge or load.form != opened.form:
         raise MismatchError(
             f"{opened.file.path} was begun with {_differences(load, settings, opened)}",
@@ -363,6 +369,10 @@ def check_config(load: Load, opened: Opened, config: RunConfig) -> Load:
             code="config_changed",
         )
     return replace(load, config=settings, config_digest=digest_of(settings))
+
+
+def _key(settings: Mapping[str, Any]) -> list[str]:
+    return list(settings["mapping"].get("key", ()))
 
 
 def _differences(load: Load, settings: Mapping[str, Any], opened: Opened) -> str:

@@ -140,10 +140,13 @@ def test_another_key_is_another_configuration(
     path.write_bytes(CSV)
     assert work.json("run", path, *work.to(server), "--limit", "1").code == 0
 
-    done = work.json("run", path, *work.to(server), *KEY)
+    for flags in (KEY, (*KEY, "--rejudge")):
+        done = work.json("run", path, *work.to(server), *flags)
 
-    assert done.code == 5
-    assert done.summary["error"]["code"] == "config_changed"
+        assert done.code == 5
+        assert done.summary["error"]["code"] == "config_changed"
+        assert "--rejudge" not in done.summary["error"]["hint"]
+    assert len(server.times()) == 1
 
 
 def test_flatten_is_for_json_lines(work: Workdir, server: Server) -> None:
